@@ -1,0 +1,46 @@
+//! The path of a reading: process, validate, number, deliver.
+//!
+//! ```text
+//! draft ─▶ Process (chain) ─▶ Validate (chain) ─▶ sequence number ─▶ Deliver (observe)
+//!             veto: held back,    veto: marked,
+//!             counted             counted, kept
+//! ```
+//!
+//! A number is given last, so that a hole in the numbers is always a loss. Nothing here knows what is measured.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sedge_plugin::topics::{Deliver, Process, Validate};
+use sedge_plugin::{Draft, Id, PluginError, Quality, Reading};
+
+use crate::bus::Chained;
+use crate::state::NodeState;
+
+/// Takes a draft down the path.
+pub(crate) async fn submit(state: &NodeState, plugin: &Id, draft: Draft) -> Result<(), PluginError> {
+    let source = state.source(&draft.sensor).filter(|source| source.plugin == *plugin).ok_or_else(|| {
+        PluginError::failed(format!("sensor `{}` was not announced by `{plugin}`", draft.sensor))
+    })?;
+    let draft = match state.bus.chain::<Process>(draft).await {
+        Chained::Passed(draft) => draft,
+        Chained::Vetoed { .. } => {
+            state.counters.suppressed.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
+    };
+    let draft = match state.bus.chain::<Validate>(draft).await {
+        Chained::Passed(draft) => draft,
+        Chained::Vetoed { message: mut draft, .. } => {
+            state.counters.rejected.fetch_add(1, Ordering::Relaxed);
+            draft.frame.samples.iter_mut().for_each(|sample| sample.quality = Quality::Rejected);
+            draft
+        }
+    };
+    let boot = state.directory().node.boot;
+    let Draft { sensor, taken, frame } = draft;
+    let reading = Reading { sensor, boot, seq: source.next_seq(), taken, frame };
+    state.counters.delivered.fetch_add(1, Ordering::Relaxed);
+    state.bus.publish::<Deliver>(Arc::new(reading)).await;
+    Ok(())
+}

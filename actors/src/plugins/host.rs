@@ -1,0 +1,99 @@
+//! What stands behind a plugin's [`Context`](sedge_plugin::Context) while it runs.
+
+use std::any::{Any, TypeId};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sedge_plugin::context::Host;
+use sedge_plugin::{
+    BoxFuture, Clock, Directory, Draft, Id, PluginError, SensorDescriptor, ToolCall, ToolOutcome,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::path;
+use crate::state::NodeState;
+use crate::tools::ToolRegistry;
+
+/// One start of one plugin, as the plugin sees the node.
+pub(crate) struct PluginHost {
+    state: Arc<NodeState>,
+    tools: ToolRegistry,
+    /// To the keeper: amiss, or well again.
+    degraded: mpsc::Sender<Option<String>>,
+    tasks: Mutex<JoinSet<()>>,
+    ended: AtomicBool,
+}
+
+impl PluginHost {
+    pub(crate) fn new(
+        state: Arc<NodeState>,
+        tools: ToolRegistry,
+        degraded: mpsc::Sender<Option<String>>,
+    ) -> Self {
+        Self { state, tools, degraded, tasks: Mutex::default(), ended: AtomicBool::new(false) }
+    }
+
+    /// Ends what the plugin had running beside its handlers, and lets it start nothing more.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+}
+
+impl Host for PluginHost {
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.state.clock.clone()
+    }
+
+    fn submit<'a>(&'a self, plugin: &'a Id, draft: Draft) -> BoxFuture<'a, Result<(), PluginError>> {
+        Box::pin(path::submit(&self.state, plugin, draft))
+    }
+
+    fn announce(&self, plugin: &Id, sensor: SensorDescriptor) {
+        let id = sensor.id.clone();
+        if !self.state.announce(plugin, sensor) {
+            warn!(%plugin, sensor = %id, "This sensor belongs to another plugin; the announcement was ignored.");
+        }
+    }
+
+    fn withdraw(&self, plugin: &Id, sensor: &Id) {
+        self.state.withdraw(plugin, sensor);
+    }
+
+    fn publish(&self, topic: TypeId, message: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, ()> {
+        Box::pin(self.state.bus.publish_any(topic, message))
+    }
+
+    fn call(&self, call: ToolCall) -> BoxFuture<'_, ToolOutcome> {
+        Box::pin(self.tools.call(call))
+    }
+
+    fn directory(&self) -> Arc<Directory> {
+        self.state.directory()
+    }
+
+    fn spawn(&self, plugin: &Id, future: BoxFuture<'static, ()>) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.ended.load(Ordering::SeqCst) {
+            return;
+        }
+        while let Some(ended) = tasks.try_join_next() {
+            if let Err(error) = ended {
+                warn!(%plugin, %error, "A task of the plugin broke.");
+            }
+        }
+        tasks.spawn(future);
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+
+    fn degraded(&self, _: &Id, reason: Option<String>) {
+        // A full channel means that the keeper has several of these to read already; the last one it reads is recent.
+        let _ = self.degraded.try_send(reason);
+    }
+}

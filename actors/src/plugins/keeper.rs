@@ -1,0 +1,289 @@
+//! Keeps one plugin alive: starts it, waits for its end, starts it again as the [lifecycle](super::lifecycle) says.
+//!
+//! One task per plugin. A start is a fresh actor, begun when the former one's teardown is over: what kameo's own
+//! supervision would do at the same time happens one after the other here, so exclusive hardware is free again. The
+//! keeper does nothing else, so nothing can hold up a restart.
+//!
+//! A handler that blocks its thread cannot be ended from outside. It is given up: the thread is left to itself, the
+//! plugin is started anew, once; should that block as well, the plugin rests until the first one returns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kameo::actor::{ActorRef, PreparedActor};
+use kameo::error::{ActorStopReason, PanicError};
+use kameo::mailbox;
+use sedge_plugin::{Context, Id, PluginStatus, State};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{debug, error, info, warn};
+
+use super::actor::{ActorArgs, MAILBOX, Mailbox, PluginActor, Pulse, SetupError};
+use super::host::PluginHost;
+use super::lifecycle::{End, Lifecycle, Todo};
+use super::spec::{PluginSpec, Standing};
+use crate::bus::table::Ask;
+use crate::state::NodeState;
+use crate::tools::ToolRegistry;
+
+/// By how much a handler must be over its time before it counts as blocking its thread.
+const GRACE: Duration = Duration::from_secs(5);
+
+type Run = JoinHandle<Result<(PluginActor, ActorStopReason), PanicError>>;
+
+/// The hand on a keeper.
+pub(crate) struct Kept {
+    pub(crate) id: Id,
+    stop: watch::Sender<bool>,
+    first: Option<oneshot::Receiver<()>>,
+    task: JoinHandle<()>,
+    patience: Duration,
+}
+
+impl Kept {
+    /// Waits until the plugin's first start has ended, well or not; at most as long as given.
+    pub(crate) async fn first_start(&mut self, at_most: Duration) {
+        if let Some(first) = self.first.take() {
+            // Taking longer is no failure: the plugin goes on starting while the next one begins.
+            let _ = tokio::time::timeout(at_most, first).await;
+        }
+    }
+
+    /// Stops the plugin and waits for its end; not longer than it was given.
+    pub(crate) async fn stop(mut self) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(self.patience, &mut self.task).await.is_err() {
+            warn!(plugin = %self.id, after = ?self.patience, "Did not stop in time and was left behind.");
+            self.task.abort();
+        }
+    }
+}
+
+/// Begins to keep a plugin.
+pub(crate) fn keep(spec: PluginSpec, state: Arc<NodeState>, tools: ToolRegistry) -> Kept {
+    let (stop, stopped) = watch::channel(false);
+    let (first_done, first) = oneshot::channel();
+    let id = spec.id.clone();
+    // The handler that runs, what is left in the queues, the teardown: each has its time.
+    let patience = spec.teardown_deadline * 2 + GRACE;
+    let keeper = Keeper {
+        life: Lifecycle::new(spec.policy),
+        spec,
+        state,
+        tools,
+        stopped,
+        first_done: Some(first_done),
+        dropped: Arc::default(),
+        abandoned: None,
+    };
+    Kept { id, stop, first: Some(first), task: tokio::spawn(keeper.run()), patience }
+}
+
+struct Keeper {
+    spec: PluginSpec,
+    life: Lifecycle,
+    state: Arc<NodeState>,
+    tools: ToolRegistry,
+    stopped: watch::Receiver<bool>,
+    first_done: Option<oneshot::Sender<()>>,
+    dropped: Arc<AtomicU64>,
+    /// A start whose thread is blocked.
+    abandoned: Option<Run>,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        if let Standing::Barred { state, reason } = &self.spec.standing {
+            self.life.barred(*state, reason.clone());
+            self.tell(None);
+            return;
+        }
+        loop {
+            let end = self.live_once().await;
+            self.first_done = None; // Whoever waited for the first start goes on.
+            let before = (self.life.state(), self.life.reason().map(str::to_owned));
+            let todo = self.life.ended(end, self.state.clock.up(), fastrand::f64());
+            self.tell(Some(before));
+            match todo {
+                Todo::Nothing => return,
+                Todo::StartAfter(pause) => {
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = told_to_stop(&mut self.stopped) => {
+                            self.life.ended(End::Stopped, self.state.clock.up(), 0.0);
+                            self.tell(None);
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// One start, one run, one end.
+    async fn live_once(&mut self) -> End {
+        if *self.stopped.borrow() {
+            return End::Stopped;
+        }
+        if self.abandoned.as_ref().is_some_and(|run| run.is_finished()) {
+            self.abandoned = None;
+        }
+        self.life.starting();
+        if self.life.state() == State::Starting {
+            self.tell(None);
+        }
+        let (amiss, mut amiss_rx) = mpsc::channel(8);
+        let host = Arc::new(PluginHost::new(self.state.clone(), self.tools.clone(), amiss));
+        let bus = self.state.bus.clone();
+        let context = Context::new(self.spec.id.clone(), host.clone());
+        let start =
+            (self.spec.start)(context.clone(), self.dropped.clone(), Box::new(move || bus.next_order()));
+        let (has_tools, mut after) = (start.has_tools, start.after);
+        let prepared = PreparedActor::<PluginActor>::new(mailbox::bounded(MAILBOX));
+        let actor = prepared.actor_ref().clone();
+        let asker: Arc<dyn Ask> = Arc::new(Mailbox(actor.clone()));
+        let (ready, mut well) = oneshot::channel();
+        let pulse = Arc::new(Pulse::default());
+        let args = ActorArgs {
+            id: self.spec.id.clone(),
+            setup: start.setup,
+            context,
+            clock: self.state.clock.clone(),
+            pulse: pulse.clone(),
+            setup_deadline: self.spec.setup_deadline,
+            teardown_deadline: self.spec.teardown_deadline,
+            ready,
+        };
+        self.subscribe(start.before, &asker);
+        let mut run = prepared.spawn(args);
+        let mut stopping = false;
+        let mut watch = tokio::time::interval(self.spec.policy.watch);
+        let end = loop {
+            tokio::select! {
+                biased;
+                Ok(()) = &mut well, if !well.is_terminated() => {
+                    self.subscribe(std::mem::take(&mut after), &asker);
+                    self.started(&actor, has_tools).await;
+                }
+                ended = &mut run => break end_of(ended),
+                Some(reason) = amiss_rx.recv() => {
+                    let before = (self.life.state(), self.life.reason().map(str::to_owned));
+                    self.life.degraded(reason);
+                    if before != (self.life.state(), self.life.reason().map(str::to_owned)) {
+                        self.tell(Some(before));
+                    }
+                }
+                () = told_to_stop(&mut self.stopped), if !stopping => {
+                    stopping = true;
+                    // Nothing new comes in; what is queued is handed over before the teardown.
+                    self.state.bus.unsubscribe(&self.spec.id);
+                    if well.is_terminated() {
+                        let _ = actor.stop_gracefully().await;
+                    } else {
+                        run.abort(); // Still being set up: there is nothing to tear down.
+                    }
+                }
+                _ = watch.tick() => {
+                    if let Some(over) = pulse.overdue(self.state.clock.up()).filter(|over| *over > GRACE) {
+                        break self.abandon(run, over);
+                    }
+                }
+            }
+        };
+        self.state.bus.unsubscribe(&self.spec.id);
+        self.tools.suspend(&self.spec.id);
+        host.end();
+        if stopping { End::Stopped } else { end }
+    }
+
+    fn subscribe(&self, hooks: Vec<super::wiring::Subscribe>, asker: &Arc<dyn Ask>) {
+        if !hooks.is_empty() {
+            self.state
+                .bus
+                .update(|table| hooks.into_iter().for_each(|hook| hook(table, &self.spec.id, asker)));
+        }
+    }
+
+    async fn started(&mut self, actor: &ActorRef<PluginActor>, has_tools: bool) {
+        let before = (self.life.state(), self.life.reason().map(str::to_owned));
+        self.life.started(self.state.clock.up());
+        self.tell(Some(before));
+        if has_tools {
+            self.tools.add(&self.spec.id, actor.clone()).await;
+        }
+        self.first_done = None;
+    }
+
+    /// Leaves a start whose thread is blocked to itself.
+    fn abandon(&mut self, run: Run, over: Duration) -> End {
+        let why = format!("a handler has blocked its thread for {over:?} beyond its time");
+        error!(plugin = %self.spec.id, why, "A plugin blocks a thread of the node; only a process of its own could be ended.");
+        if self.abandoned.is_some() {
+            return End::Unmet(format!("{why}, the second one: waiting for the first to return"));
+        }
+        self.abandoned = Some(run);
+        End::Failed(why)
+    }
+
+    /// Tells the node, and the log where something changed.
+    fn tell(&self, before: Option<(State, Option<String>)>) {
+        let (state, reason) = (self.life.state(), self.life.reason());
+        self.log(before);
+        self.state.set_status(PluginStatus {
+            id: self.spec.id.clone(),
+            kind: self.spec.kind.clone(),
+            version: self.spec.version.clone(),
+            state,
+            reason: reason.map(str::to_owned),
+            since_ms: self.state.clock.wall_ms(),
+            restarts: self.life.restarts(),
+            dropped: self.dropped.load(Ordering::Relaxed),
+        });
+    }
+
+    fn log(&self, before: Option<(State, Option<String>)>) {
+        let (plugin, state, restarts) = (&self.spec.id, self.life.state().word(), self.life.restarts());
+        let reason = self.life.reason().unwrap_or_default();
+        let same = before
+            .as_ref()
+            .is_some_and(|(state, why)| *state == self.life.state() && why.as_deref() == self.life.reason());
+        match self.life.state() {
+            _ if same => debug!(%plugin, state, reason, restarts, "As before."),
+            State::Failed => error!(%plugin, reason, "Failed; it stays so until the config changes."),
+            State::BackingOff if before.is_some_and(|(state, _)| state == State::Starting) => {
+                error!(%plugin, reason, "Could not be started; tried again after a pause.");
+            }
+            State::BackingOff => {
+                warn!(%plugin, reason, restarts, "Stopped by itself; started again after a pause.")
+            }
+            State::Resting => warn!(%plugin, reason, restarts, "Failed too often; tried again now and then."),
+            State::Skipped if self.spec.named => warn!(%plugin, reason, "Skipped; tried again now and then."),
+            State::Running if restarts > 0 => info!(%plugin, restarts, "Runs again."),
+            _ => debug!(%plugin, state, reason, "Changed its state."),
+        }
+    }
+}
+
+async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the hand was dropped, which is a stop as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+fn end_of(ended: Result<Result<(PluginActor, ActorStopReason), PanicError>, tokio::task::JoinError>) -> End {
+    match ended {
+        Ok(Ok((actor, reason))) => actor.end.unwrap_or_else(|| match reason {
+            ActorStopReason::Panicked(panic) => End::Failed(format!("panicked: {}", panic_text(&panic))),
+            other => End::Failed(format!("ended by itself ({other})")),
+        }),
+        Ok(Err(panic)) => match panic.downcast::<SetupError>() {
+            Some(SetupError(end)) => end,
+            None => End::Failed(format!("its setup panicked: {}", panic_text(&panic))),
+        },
+        Err(error) => End::Failed(format!("its task broke: {error}")),
+    }
+}
+
+fn panic_text(panic: &PanicError) -> String {
+    panic.with_str(str::to_owned).unwrap_or_else(|| "no message".into())
+}

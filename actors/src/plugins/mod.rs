@@ -1,0 +1,17 @@
+//! Plugins as supervised actors.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `spec` | what a node is told of a plugin |
+//! | `lifecycle` | the states of its life, as a pure machine |
+//! | `keeper` | starts it, waits for its end, starts it again |
+//! | `actor` | hands it one thing at a time, and watches how it takes it |
+//! | `wiring` | what it subscribed to, with its type |
+//! | `host` | what stands behind its context |
+
+pub(crate) mod actor;
+pub(crate) mod host;
+pub(crate) mod keeper;
+pub mod lifecycle;
+pub(crate) mod spec;
+pub(crate) mod wiring;

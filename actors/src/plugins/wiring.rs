@@ -1,0 +1,363 @@
+//! What a plugin subscribed to, with its type; and the plugin itself, without.
+//!
+//! [`Wiring`] is filled by [`Plugin::hooks`] and knows the plugin's type. [`Loaded`] joins it with a plugin that was
+//! set up, and is an [`Instance`]: what the actor drives without knowing what it drives.
+
+use std::any::Any;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use sedge_plugin::tool::Tools;
+use sedge_plugin::topic::{
+    Answer, Chain, Collect, First, Hooks, Link, Observe, Observer, Options, Step, Topic,
+};
+use sedge_plugin::{BoxFuture, Context, Id, Plugin, PluginError, ToolCall, ToolError, ToolErrorCode, topics};
+use serde_json::Value as Json;
+
+use crate::bus::table::{Action, Ask, Payload, Reply, Table};
+use crate::bus::{Bell, Queue, slot};
+
+/// How many messages are handed over before control messages are looked at again.
+const BATCH: usize = 64;
+
+/// What became of one message that a plugin was handed.
+pub(crate) struct Handled {
+    pub(crate) topic: &'static str,
+    pub(crate) result: Result<(), Hitch>,
+}
+
+/// Why a message was not handled.
+#[derive(Debug)]
+pub(crate) enum Hitch {
+    Failed(PluginError),
+    /// It took longer than this; what it was doing was dropped halfway.
+    Hung(Duration),
+}
+
+/// Waits for a handler as long as it may take.
+pub(crate) async fn within<T>(
+    deadline: Duration,
+    handler: impl Future<Output = Result<T, PluginError>>,
+) -> Result<T, Hitch> {
+    match tokio::time::timeout(deadline, pin!(handler)).await {
+        Ok(result) => result.map_err(Hitch::Failed),
+        Err(_) => Err(Hitch::Hung(deadline)),
+    }
+}
+
+/// A queue of observed messages whose topic is not known here.
+trait Observed<P>: Send + Sync {
+    fn is_empty(&self) -> bool;
+    /// Hands the oldest message to the plugin, if there is one.
+    fn hand_over<'a>(&'a self, plugin: &'a mut P) -> Option<BoxFuture<'a, Handled>>;
+}
+
+struct ObservedTopic<T: Topic> {
+    queue: Arc<Queue<T::Message>>,
+    deadline: Duration,
+}
+
+impl<T: Topic<Kind = Observe>, P: Observer<T>> Observed<P> for ObservedTopic<T> {
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn hand_over<'a>(&'a self, plugin: &'a mut P) -> Option<BoxFuture<'a, Handled>> {
+        let message = self.queue.take()?;
+        Some(Box::pin(async move {
+            Handled { topic: T::NAME, result: within(self.deadline, plugin.observe(message)).await }
+        }))
+    }
+}
+
+/// A hook that is asked and answers.
+trait Asked<P>: Send + Sync {
+    fn answer<'a>(&'a self, plugin: &'a mut P, message: Payload)
+    -> BoxFuture<'a, Result<Reply, PluginError>>;
+    fn deadline(&self) -> Duration;
+}
+
+/// Says which of the plugin's traits a topic is answered by.
+struct AskedTopic<T, Way> {
+    deadline: Duration,
+    topic: std::marker::PhantomData<fn() -> (T, Way)>,
+}
+
+struct ByLink;
+struct ByAnswer;
+struct ByTools;
+
+impl<T: Topic<Kind = Chain>, P: Link<T>> Asked<P> for AskedTopic<T, ByLink> {
+    fn answer<'a>(
+        &'a self,
+        plugin: &'a mut P,
+        message: Payload,
+    ) -> BoxFuture<'a, Result<Reply, PluginError>> {
+        Box::pin(async move {
+            let message = message.downcast::<T::Message>().map_err(|_| wrong_type::<T>())?;
+            Ok(Box::new(plugin.step(message).await?) as Box<dyn Any + Send>)
+        })
+    }
+    fn deadline(&self) -> Duration {
+        self.deadline
+    }
+}
+
+impl<T: Topic, P: Answer<T>> Asked<P> for AskedTopic<T, ByAnswer> {
+    fn answer<'a>(
+        &'a self,
+        plugin: &'a mut P,
+        message: Payload,
+    ) -> BoxFuture<'a, Result<Reply, PluginError>> {
+        Box::pin(async move {
+            let message = message.downcast::<T::Message>().map_err(|_| wrong_type::<T>())?;
+            Ok(Box::new(plugin.answer(message).await?) as Box<dyn Any + Send>)
+        })
+    }
+    fn deadline(&self) -> Duration {
+        self.deadline
+    }
+}
+
+impl<P: Tools> Asked<P> for AskedTopic<topics::ToolRegistryBuild, ByTools> {
+    fn answer<'a>(&'a self, plugin: &'a mut P, _: Payload) -> BoxFuture<'a, Result<Reply, PluginError>> {
+        Box::pin(async move { Ok(Box::new(Some(plugin.tools())) as Box<dyn Any + Send>) })
+    }
+    fn deadline(&self) -> Duration {
+        self.deadline
+    }
+}
+
+fn wrong_type<T: Topic>() -> PluginError {
+    PluginError::failed(format!("a message of another type than {}'s", T::NAME))
+}
+
+pub(crate) type Subscribe = Box<dyn FnOnce(&mut Table, &Id, &Arc<dyn Ask>) + Send>;
+type CallTool<P> = for<'a> fn(&'a mut P, ToolCall) -> BoxFuture<'a, Result<Json, ToolError>>;
+
+/// Everything that a plugin subscribed to.
+pub(crate) struct Wiring<P> {
+    bell: Arc<Bell>,
+    dropped: Arc<AtomicU64>,
+    order: Order,
+    observed: Vec<Box<dyn Observed<P>>>,
+    asked: Vec<Box<dyn Asked<P>>>,
+    call: Option<CallTool<P>>,
+    /// Put into the table before the set-up: nothing that happens during it is missed.
+    pub(crate) before: Vec<Subscribe>,
+    /// Put into the table after the set-up: nobody waits for an answer from something that is not ready.
+    pub(crate) after: Vec<Subscribe>,
+}
+
+impl<P: Plugin> Wiring<P> {
+    fn new(args: &P::Args, ctx: &Context, dropped: Arc<AtomicU64>, order: Order) -> Self {
+        let mut wiring = Self {
+            bell: Arc::default(),
+            dropped,
+            order,
+            observed: Vec::new(),
+            asked: Vec::new(),
+            call: None,
+            before: Vec::new(),
+            after: Vec::new(),
+        };
+        P::hooks(&mut wiring, args, ctx);
+        wiring
+    }
+
+    fn has_observed(&self) -> bool {
+        self.observed.iter().any(|observed| !observed.is_empty())
+    }
+
+    fn asked<T: Topic>(&mut self, options: Options, hook: Box<dyn Asked<P>>) {
+        let number = self.asked.len();
+        self.asked.push(hook);
+        let order = (self.order)();
+        self.after.push(Box::new(move |table, owner, asker| {
+            table.insert(slot::<T>(
+                owner,
+                order,
+                options,
+                Action::Ask { asker: asker.clone(), hook: number },
+            ));
+        }));
+    }
+}
+
+fn asked_topic<T: Topic, Way>(options: &Options) -> AskedTopic<T, Way> {
+    AskedTopic { deadline: options.deadline, topic: std::marker::PhantomData }
+}
+
+impl<P: Plugin> Hooks<P> for Wiring<P> {
+    fn observe<T: Topic<Kind = Observe>>(&mut self, options: Options)
+    where
+        P: Observer<T>,
+    {
+        let queue = Arc::new(Queue::new(&options, self.bell.clone(), self.dropped.clone()));
+        self.observed.push(Box::new(ObservedTopic::<T> { queue: queue.clone(), deadline: options.deadline }));
+        let order = (self.order)();
+        self.before.push(Box::new(move |table, owner, _| {
+            table.insert(slot::<T>(owner, order, options, Action::Observe(queue)));
+        }));
+    }
+
+    fn chain<T: Topic<Kind = Chain>>(&mut self, options: Options)
+    where
+        P: Link<T>,
+        T::Message: Clone,
+    {
+        self.asked::<T>(options, Box::new(asked_topic::<T, ByLink>(&options)));
+    }
+
+    fn inline<T: Topic<Kind = Chain>>(
+        &mut self,
+        options: Options,
+        step: impl Fn(&T::Message) -> Result<Step<T::Message>, PluginError> + Send + Sync + 'static,
+    ) where
+        T::Message: Clone,
+    {
+        let order = (self.order)();
+        self.after.push(Box::new(move |table, owner, _| {
+            table.insert(slot::<T>(owner, order, options, Action::Inline(Box::new(step))));
+        }));
+    }
+
+    fn collect<T: Topic<Kind = Collect>>(&mut self, options: Options)
+    where
+        P: Answer<T>,
+    {
+        self.asked::<T>(options, Box::new(asked_topic::<T, ByAnswer>(&options)));
+    }
+
+    fn first<T: Topic<Kind = First>>(&mut self, options: Options)
+    where
+        P: Answer<T>,
+    {
+        self.asked::<T>(options, Box::new(asked_topic::<T, ByAnswer>(&options)));
+    }
+
+    fn tools(&mut self)
+    where
+        P: Tools,
+    {
+        let options = Options::default();
+        self.asked::<topics::ToolRegistryBuild>(options, Box::new(asked_topic::<_, ByTools>(&options)));
+        self.call = Some(|plugin, call| Box::pin(plugin.call(call)));
+    }
+}
+
+/// A plugin that was set up, whatever its type.
+pub(crate) trait Instance: Send {
+    /// Ready when an observed message waits.
+    fn poll_observed(&mut self, cx: &mut TaskContext<'_>) -> Poll<()>;
+    /// Hands waiting messages to the plugin, one batch; stops at the first that hung.
+    fn hand_over<'a>(&'a mut self, handled: &'a mut Vec<Handled>) -> BoxFuture<'a, ()>;
+    /// Whether an observed message waits.
+    fn has_observed(&mut self) -> bool;
+    /// Asks a hook.
+    fn answer(&mut self, hook: usize, message: Payload) -> BoxFuture<'_, Result<Reply, Hitch>>;
+    /// Runs a tool.
+    fn call(&mut self, call: ToolCall) -> BoxFuture<'_, Result<Json, ToolError>>;
+    fn every(&self) -> Option<Duration>;
+    fn tick(&mut self) -> BoxFuture<'_, Result<(), PluginError>>;
+    fn teardown(&mut self) -> BoxFuture<'_, Result<(), PluginError>>;
+}
+
+struct Loaded<P> {
+    plugin: P,
+    wiring: Wiring<P>,
+}
+
+impl<P: Plugin> Instance for Loaded<P> {
+    fn poll_observed(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        self.wiring.bell.poll(cx, || self.wiring.has_observed())
+    }
+
+    fn has_observed(&mut self) -> bool {
+        self.wiring.has_observed()
+    }
+
+    fn hand_over<'a>(&'a mut self, handled: &'a mut Vec<Handled>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            for observed in &self.wiring.observed {
+                // Topic by topic, each at most a batch: a flood on one does not starve the others.
+                for _ in 0..BATCH {
+                    let Some(message) = observed.hand_over(&mut self.plugin) else { break };
+                    let done = message.await;
+                    let hung = matches!(done.result, Err(Hitch::Hung(_)));
+                    handled.push(done);
+                    if hung {
+                        return;
+                    }
+                }
+            }
+        })
+    }
+
+    fn answer(&mut self, hook: usize, message: Payload) -> BoxFuture<'_, Result<Reply, Hitch>> {
+        Box::pin(async move {
+            let Some(asked) = self.wiring.asked.get(hook) else {
+                return Err(Hitch::Failed(PluginError::failed("there is no such hook")));
+            };
+            within(asked.deadline(), asked.answer(&mut self.plugin, message)).await
+        })
+    }
+
+    fn call(&mut self, call: ToolCall) -> BoxFuture<'_, Result<Json, ToolError>> {
+        match self.wiring.call {
+            Some(run) => run(&mut self.plugin, call),
+            None => {
+                Box::pin(async { Err(ToolError::new(ToolErrorCode::Internal, "the plugin has no tools")) })
+            }
+        }
+    }
+
+    fn every(&self) -> Option<Duration> {
+        self.plugin.every()
+    }
+
+    fn tick(&mut self) -> BoxFuture<'_, Result<(), PluginError>> {
+        Box::pin(self.plugin.tick())
+    }
+
+    fn teardown(&mut self) -> BoxFuture<'_, Result<(), PluginError>> {
+        Box::pin(self.plugin.teardown())
+    }
+}
+
+/// Counts registrations over all plugins.
+pub(crate) type Order = Box<dyn FnMut() -> u64 + Send>;
+
+/// Sets a plugin up.
+pub(crate) type Setup = BoxFuture<'static, Result<Box<dyn Instance>, PluginError>>;
+
+/// A plugin's subscriptions, and what sets it up. Made anew for each start.
+pub(crate) struct Start {
+    pub(crate) before: Vec<Subscribe>,
+    pub(crate) after: Vec<Subscribe>,
+    pub(crate) has_tools: bool,
+    pub(crate) setup: Setup,
+}
+
+impl Start {
+    pub(crate) fn of<P: Plugin>(
+        args: Arc<P::Args>,
+        ctx: Context,
+        dropped: Arc<AtomicU64>,
+        order: Order,
+    ) -> Self {
+        let mut wiring = Wiring::<P>::new(&args, &ctx, dropped, order);
+        Self {
+            before: std::mem::take(&mut wiring.before),
+            after: std::mem::take(&mut wiring.after),
+            has_tools: wiring.call.is_some(),
+            setup: Box::pin(async move {
+                let plugin = P::setup(&args, ctx).await?;
+                Ok(Box::new(Loaded { plugin, wiring }) as Box<dyn Instance>)
+            }),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a node can be told about: the kinds of buses, sensors, GPIO components and plugins that it has.
+//!
+//! The composition root fills it from its tables of kinds, because the config knows no plugin. It must not hold
+//! anything that runs: a row is a name, a schema and addresses.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// The sections of the file that hold instances: `[bus.NAME]`, `[sensor.ID]`, `[gpio.ID]`, `[plugin.NAME]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Section {
+    /// A bus that devices are on.
+    Bus,
+    /// A sensor.
+    Sensor,
+    /// Something on a GPIO line, such as a relay.
+    Gpio,
+    /// A plugin. Its kind is its name.
+    Plugin,
+}
+
+impl Section {
+    /// All of them, in the order in which they are read.
+    pub const ALL: [Self; 4] = [Self::Bus, Self::Sensor, Self::Gpio, Self::Plugin];
+
+    /// The word in the file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bus => "bus",
+            Self::Sensor => "sensor",
+            Self::Gpio => "gpio",
+            Self::Plugin => "plugin",
+        }
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// One kind of instance.
+#[derive(Debug, Clone)]
+pub struct Kind {
+    /// The section that it is used in.
+    pub section: Section,
+    /// What `kind = "…"` says; for a plugin its name, which is its id too.
+    pub name: String,
+    /// JSON Schema of the kind's own settings, without the keys that all instances of its section have.
+    pub schema: Value,
+    /// The I2C addresses that it can have, the usual one first. Empty: it takes no address.
+    pub addresses: Vec<u8>,
+}
+
+/// All kinds that a node has.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    /// In the order in which they are offered to people.
+    pub kinds: Vec<Kind>,
+}
+
+impl Catalogue {
+    /// The kind that a section calls `name`.
+    #[must_use]
+    pub fn find(&self, section: Section, name: &str) -> Option<&Kind> {
+        self.names(section).find(|kind| kind.name == name)
+    }
+
+    /// The kinds of one section.
+    pub(crate) fn names(&self, section: Section) -> impl Iterator<Item = &Kind> {
+        self.kinds.iter().filter(move |kind| kind.section == section)
+    }
+}

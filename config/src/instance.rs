@@ -1,0 +1,142 @@
+//! One table of `[bus.…]`, `[sensor.…]`, `[gpio.…]` or `[plugin.…]`.
+//!
+//! The keys that all instances of a section have are told apart from the settings of their kind, and each part is
+//! checked by its own schema. A key with a mistake is left out, so that the rest of the instance is still known and
+//! whoever shows it as failed can say what it is. It must not look at other instances.
+
+use std::ops::Range;
+
+use schemars::JsonSchema;
+use sedge_plugin::Id;
+use sedge_plugin::schema::{child_pointer, nearest};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::catalogue::{Catalogue, Kind, Section};
+use crate::report::{Report, Scope};
+use crate::secret::Settings;
+
+/// Where an instance stands and what it is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Instance {
+    pub(crate) section: Section,
+    /// Its name in the file, legal or not.
+    pub(crate) name: String,
+    /// The legal form of its name; the name itself if that is legal.
+    pub(crate) id: Id,
+    pub(crate) pointer: String,
+    /// Where the name stands.
+    pub(crate) key: Range<usize>,
+}
+
+impl Instance {
+    /// `[sensor.kitchen]`, for people.
+    pub(crate) fn title(&self) -> String {
+        format!("[{}.{}]", self.section, self.id)
+    }
+}
+
+/// An instance that was read: its common keys and the settings of its kind.
+pub(crate) struct Read<K> {
+    pub(crate) instance: Instance,
+    pub(crate) keys: K,
+    pub(crate) settings: Settings,
+}
+
+/// The keys that all instances of a section have.
+pub(crate) trait CommonKeys: DeserializeOwned + JsonSchema + Default {
+    const SECTION: Section;
+    /// What `kind` says; nothing where the name is the kind.
+    fn kind(&self) -> Option<&str>;
+}
+
+/// Reads all instances of a section, in the order of the file.
+pub(crate) fn read_all<K: CommonKeys>(report: &mut Report<'_>, catalogue: &Catalogue) -> Vec<Read<K>> {
+    let section = format!("/{}", K::SECTION);
+    let document = report.document;
+    let Some(Value::Object(instances)) = document.value.pointer(&section) else { return Vec::new() };
+    let mut all: Vec<Read<K>> = instances
+        .iter()
+        .map(|(name, value)| read(report, catalogue, instance(report, K::SECTION, name), value))
+        .collect();
+    all.sort_by_key(|read| read.instance.key.start);
+    all
+}
+
+fn instance(report: &Report<'_>, section: Section, name: &str) -> Instance {
+    let pointer = child_pointer(&format!("/{section}"), name);
+    let id = Id::new(name).unwrap_or_else(|_| Id::sanitized(name, section.word()));
+    Instance { section, name: name.into(), id, key: report.document.place(&pointer).key, pointer }
+}
+
+fn read<K: CommonKeys>(
+    report: &mut Report<'_>,
+    catalogue: &Catalogue,
+    instance: Instance,
+    value: &Value,
+) -> Read<K> {
+    let scope = Scope::Instance(&instance);
+    if let Err(error) = Id::new(&instance.name) {
+        let help = format!("call it `{}`", instance.id);
+        report.error(scope, instance.key.clone(), &format!("the id {error}")).help(help);
+    }
+    report.problems_within(scope, &instance.pointer);
+    let Value::Object(table) = value else {
+        let span = report.document.place(&instance.pointer).value;
+        report.error(scope, span, &format!("expected a table: write `{}`", instance.title()));
+        return Read { instance, keys: K::default(), settings: Settings::default() };
+    };
+    let schema = schemars::schema_for!(K).to_value();
+    let common: Vec<&str> =
+        schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+    let (keys, settings): (Map<_, _>, Map<_, _>) =
+        table.clone().into_iter().partition(|(key, _)| common.contains(&key.as_str()));
+    let (keys, mut settings) = (Value::Object(keys), Value::Object(settings));
+    let checked = report.check(scope, &instance.pointer, &schema, &keys, &[]);
+    let keys: K = serde_json::from_value(checked.rest_of(&keys)).unwrap_or_default();
+    let mut secrets = Vec::new();
+    if let Some(kind) = find_kind(report, catalogue, &instance, &keys) {
+        let checked = report.check(scope, &instance.pointer, &kind.schema, &settings, &common);
+        settings = checked.rest_of(&settings);
+        secrets = checked.secrets;
+    }
+    Read { instance, keys, settings: Settings::new(settings, secrets) }
+}
+
+fn find_kind<'c, K: CommonKeys>(
+    report: &mut Report<'_>,
+    catalogue: &'c Catalogue,
+    instance: &Instance,
+    keys: &K,
+) -> Option<&'c Kind> {
+    let section = K::SECTION;
+    let (kind, what, span) = match keys.kind() {
+        // A missing or mistyped kind has its mistake already.
+        Some("") => return None,
+        Some(kind) => (kind, "kind", report.document.place(&child_pointer(&instance.pointer, "kind")).value),
+        None => (instance.name.as_str(), "plugin", instance.key.clone()),
+    };
+    if let Some(kind) = catalogue.find(section, kind) {
+        return Some(kind);
+    }
+    let known: Vec<&str> = catalogue.names(section).map(|kind| kind.name.as_str()).collect();
+    let elsewhere = Section::ALL.into_iter().find(|&section| catalogue.find(section, kind).is_some());
+    let help = match (nearest(kind, known.iter().copied()), elsewhere) {
+        (_, Some(section)) => format!("`{kind}` belongs into `[{section}.…]`"),
+        (Some(word), None) => format!("did you mean `{word}`? known: {}", known.join(", ")),
+        (None, None) if known.is_empty() => format!("this node knows no {what} for `[{section}.…]`"),
+        (None, None) => format!("known: {}", known.join(", ")),
+    };
+    report.error(Scope::Instance(instance), span, &format!("unknown {what} `{kind}`")).help(help);
+    None
+}
+
+#[cfg(test)]
+pub(crate) fn assert_keys_are_checkable<K: CommonKeys>() {
+    let schema = schemars::schema_for!(K).to_value();
+    sedge_plugin::schema::Schema::compile(&schema).expect("the schema is within the subset");
+    let properties = schema["properties"].as_object().expect("properties");
+    for (key, property) in properties {
+        assert!(property["description"].is_string(), "`{key}` says what it is for");
+    }
+}

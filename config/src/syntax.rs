@@ -1,0 +1,75 @@
+//! Text that is no TOML.
+//!
+//! The parser's messages, and for a key that stands twice both places: the parser knows only the second. It must not
+//! go on with what could be read: half a file could run half a node.
+
+use std::ops::Range;
+
+use sedge_plugin::schema::child_pointer;
+use toml::de::{DeTable, Error};
+
+use crate::document::Document;
+use crate::report::{Report, Scope};
+
+/// Further errors mostly follow from the first ones.
+const MOST_ERRORS: usize = 10;
+
+/// Reads the text, or says why it cannot be read.
+pub(crate) fn read(text: &str) -> Result<Document, Vec<Error>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() { Ok(Document::new(table.get_ref())) } else { Err(errors) }
+}
+
+/// Adds a diagnostic for each error.
+pub(crate) fn explain(report: &mut Report<'_>, text: &str, errors: &[Error]) {
+    for error in errors.iter().take(MOST_ERRORS) {
+        let span = error.span().unwrap_or_default();
+        let first = (error.message() == "duplicate key").then(|| first_of_duplicate(text, &span)).flatten();
+        match first {
+            Some((first, name)) => {
+                let message = format!("`{name}` stands here twice");
+                report.two_places(span, &message, first, "it stands first").help("keep one of them");
+            }
+            None => {
+                report.error(Scope::Node, span, &format!("this is not TOML: {}", error.message()));
+            }
+        }
+    }
+}
+
+/// Where the key at `second` stands for the first time, and what it is called.
+///
+/// The tree has one key of the two, so the second is given a name that nothing else has; then both are in the tree.
+fn first_of_duplicate(text: &str, second: &Range<usize>) -> Option<(Range<usize>, String)> {
+    let written = text.get(second.clone())?;
+    let key = format!("{written} = 0");
+    let name = DeTable::parse(&key).ok()?.get_ref().keys().next()?.get_ref().to_string();
+    let stand_in = (0..).map(|n| format!("second-{n}")).find(|name| !text.contains(name.as_str()))?;
+    let renamed = [&text[..second.start], &stand_in, &text[second.end..]].concat();
+    let (table, _) = DeTable::parse_recoverable(&renamed);
+    let document = Document::new(table.get_ref());
+    let (pointer, _) = document.places().find(|(pointer, _)| pointer.ends_with(&stand_in))?;
+    let parent = pointer.strip_suffix(&stand_in)?.strip_suffix('/')?;
+    let first = child_pointer(parent, &name);
+    let place = document.has(&first).then(|| document.place(&first).key)?;
+    (place.end <= second.start).then_some((place, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(text: &str) -> Option<(String, usize)> {
+        let errors = read(text).expect_err("a duplicate");
+        let (place, name) = first_of_duplicate(text, &errors[0].span()?)?;
+        Some((name, text[..place.start].matches('\n').count() + 1))
+    }
+
+    #[test]
+    fn both_places_of_a_duplicate_are_found() {
+        assert_eq!(first("[a.b]\nx = 1\n[c]\nx = 1\nx = 2"), Some(("x".into(), 4)));
+        assert_eq!(first("[a]\n[a.\"b c\"]\ny = 1\n[ a . 'b c' ]\ny = 2"), Some(("b c".into(), 2)));
+        assert_eq!(first("a.b = 1\na.b = 2"), Some(("b".into(), 1)));
+        assert_eq!(first("a = { b = 1, b = 2 }"), Some(("b".into(), 1)));
+    }
+}

@@ -1,0 +1,56 @@
+//! The contract between a Sedge node and its plugins: the whole surface that a plugin's author sees.
+//!
+//! - A sensor's driver is a [`Sensor`]: one small file, blocking, over `embedded-hal`.
+//! - Anything else is a [`Plugin`]: it subscribes to [topics](topic), offers [tools](tool), submits [readings](reading).
+//! - What a plugin needs of its node it gets through its [`Context`].
+//!
+//! ```
+//! use sedge_plugin::prelude::*;
+//! ```
+//!
+//! This crate is a leaf: no runtime, no I/O, nothing else of Sedge. It must stay so, because everyone depends on it.
+
+pub mod clock;
+pub mod context;
+pub mod device;
+pub mod directory;
+pub mod duration;
+pub mod field;
+mod hash;
+mod id;
+pub mod plugin;
+pub mod reading;
+pub mod schema;
+mod secret;
+pub mod sensor;
+pub mod sim;
+pub mod testing;
+pub mod tool;
+pub mod topic;
+pub mod topics;
+mod unit;
+
+pub use clock::Clock;
+pub use context::{BoxFuture, Context};
+pub use device::{BusError, I2cDevice};
+pub use directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
+pub use duration::Every;
+pub use field::{Field, FieldKind};
+pub use hash::fnv1a;
+pub use id::{Id, IdError, MAX_LENGTH, Name, Rule, Word};
+pub use plugin::{Manifest, Plugin, PluginError, chain};
+pub use reading::{Boot, Draft, Frame, Quality, Reading, Sample, Taken, Value};
+pub use secret::{MASK, Secret};
+pub use sensor::{Driver, NoSettings, Sensor, SensorError, SensorKind};
+pub use tool::{Annotations, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome, Tools};
+pub use unit::Unit;
+
+/// What a plugin's file imports: `use sedge_plugin::prelude::*;`
+pub mod prelude {
+    pub use crate::sim::I2cModel;
+    pub use crate::topic::{Answer, Hooks, Link, Observer, Options, Overflow, Step, Topic};
+    pub use crate::topics;
+    pub use crate::*;
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+}

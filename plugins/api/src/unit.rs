@@ -1,0 +1,134 @@
+//! Units of measurement, as Home Assistant and UCUM write them.
+//!
+//! A field has one of these or it is not published: a number without a unit is a guess.
+//!
+//! ```
+//! use sedge_plugin::Unit;
+//! assert_eq!(Unit::Celsius.symbol(), "°C");
+//! assert_eq!(Unit::Celsius.ucum(), "Cel");
+//! ```
+//!
+//! A unit never converts a value: that is a processor's work.
+
+use serde::{Deserialize, Serialize};
+
+/// One row: the symbol that people and Home Assistant read, the UCUM code, the name in Rust.
+struct Row(Unit, &'static str, &'static str);
+
+/// A unit of measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unit {
+    /// No dimension: an index, a load average, an on/off state.
+    None,
+    /// °C
+    Celsius,
+    /// %
+    Percent,
+    /// hPa
+    Hectopascal,
+    /// lx
+    Lux,
+    /// V
+    Volt,
+    /// A
+    Ampere,
+    /// W
+    Watt,
+    /// Hz
+    Hertz,
+    /// ppm
+    PartsPerMillion,
+    /// ppb
+    PartsPerBillion,
+    /// µg/m³
+    MicrogramPerCubicMetre,
+    /// m
+    Metre,
+    /// mm
+    Millimetre,
+    /// s
+    Second,
+    /// B
+    Byte,
+    /// MiB
+    Mebibyte,
+    /// B/s
+    BytePerSecond,
+    /// °
+    Degree,
+}
+
+const TABLE: &[Row] = &[
+    Row(Unit::None, "", "1"),
+    Row(Unit::Celsius, "°C", "Cel"),
+    Row(Unit::Percent, "%", "%"),
+    Row(Unit::Hectopascal, "hPa", "hPa"),
+    Row(Unit::Lux, "lx", "lx"),
+    Row(Unit::Volt, "V", "V"),
+    Row(Unit::Ampere, "A", "A"),
+    Row(Unit::Watt, "W", "W"),
+    Row(Unit::Hertz, "Hz", "Hz"),
+    Row(Unit::PartsPerMillion, "ppm", "[ppm]"),
+    Row(Unit::PartsPerBillion, "ppb", "[ppb]"),
+    // U+00B5, the micro sign: Home Assistant refuses the Greek letter.
+    Row(Unit::MicrogramPerCubicMetre, "\u{b5}g/m³", "ug/m3"),
+    Row(Unit::Metre, "m", "m"),
+    Row(Unit::Millimetre, "mm", "mm"),
+    Row(Unit::Second, "s", "s"),
+    Row(Unit::Byte, "B", "By"),
+    Row(Unit::Mebibyte, "MiB", "MiBy"),
+    Row(Unit::BytePerSecond, "B/s", "By/s"),
+    Row(Unit::Degree, "°", "deg"),
+];
+
+impl Unit {
+    /// As Home Assistant's `unit_of_measurement` wants it; empty for [`Unit::None`].
+    pub fn symbol(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The code of the Unified Code for Units of Measure; `1` for [`Unit::None`].
+    pub fn ucum(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The unit with that symbol.
+    pub fn from_symbol(symbol: &str) -> Option<Self> {
+        TABLE.iter().find(|row| row.1 == symbol).map(|row| row.0)
+    }
+
+    fn row(self) -> &'static Row {
+        // The table has a row for every unit; a test walks it.
+        TABLE.iter().find(|row| row.0 == self).unwrap_or(&TABLE[0])
+    }
+}
+
+impl Serialize for Unit {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.symbol())
+    }
+}
+
+impl<'de> Deserialize<'de> for Unit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let symbol = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::from_symbol(&symbol)
+            .ok_or_else(|| serde::de::Error::custom(format!("`{symbol}` is not a known unit")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_has_a_row_of_its_own() {
+        // Exhaustive by construction: a new variant must be added here to compile, and to the table to pass.
+        for &Row(unit, symbol, ucum) in TABLE {
+            assert_eq!((unit.symbol(), unit.ucum()), (symbol, ucum));
+            assert_eq!(Unit::from_symbol(symbol), Some(unit));
+        }
+        assert_eq!(Unit::Degree as usize + 1, TABLE.len(), "the last variant counts them");
+    }
+}

@@ -1,0 +1,92 @@
+//! How long to wait before the next attempt to connect: longer each time, and never the same on two nodes.
+//!
+//! Full jitter: the wait is drawn evenly between nothing and the ceiling, and the ceiling doubles. A fleet whose
+//! broker comes back would otherwise arrive at the same moment.
+//!
+//! The random source is a seed of the caller's, so that a test knows what it draws. It must not be used for secrets.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+/// A wrong password does not become right by asking again: half a minute to a minute.
+const SLOW: Duration = Duration::from_secs(30);
+
+/// The waits between attempts.
+#[derive(Debug, Clone)]
+pub(crate) struct Backoff {
+    random: u64,
+    ceiling: Duration,
+}
+
+impl Backoff {
+    /// Two nodes should have different seeds.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { random: seed, ceiling: FIRST }
+    }
+
+    /// The wait after one more failure.
+    pub(crate) fn next(&mut self) -> Duration {
+        let wait = self.ceiling.mul_f64(self.draw());
+        self.ceiling = (self.ceiling * 2).min(LONGEST);
+        wait
+    }
+
+    /// The wait after a failure that needs a person.
+    pub(crate) fn slow(&mut self) -> Duration {
+        SLOW + (LONGEST - SLOW).mul_f64(self.draw())
+    }
+
+    /// Connected: the next failure is the first.
+    pub(crate) fn reset(&mut self) {
+        self.ceiling = FIRST;
+    }
+
+    /// From 0 up to 1, by SplitMix64.
+    fn draw(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let high = u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or(u32::MAX);
+        f64::from(high) / (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ceiling_doubles_up_to_a_minute_and_starts_again_after_a_connection() {
+        let mut backoff = Backoff::new(1);
+        for ceiling in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert!(backoff.next() < Duration::from_secs(ceiling));
+        }
+        backoff.reset();
+        assert!(backoff.next() < FIRST);
+    }
+
+    #[test]
+    fn the_jitter_is_full_and_differs_from_node_to_node() {
+        let long = |seed| {
+            let mut backoff = Backoff::new(seed);
+            (0..20).for_each(|_| _ = backoff.next());
+            backoff.next()
+        };
+        let waits: Vec<Duration> = (0..1000).map(long).collect();
+        let mean = waits.iter().sum::<Duration>() / 1000;
+        assert!((Duration::from_secs(27)..Duration::from_secs(33)).contains(&mean), "{mean:?}");
+        assert!(waits.iter().any(|wait| *wait < Duration::from_secs(3)));
+        assert!(waits.iter().any(|wait| *wait > Duration::from_secs(57)));
+    }
+
+    #[test]
+    fn a_refused_login_is_tried_again_slowly() {
+        let mut backoff = Backoff::new(2);
+        for _ in 0..100 {
+            let wait = backoff.slow();
+            assert!((SLOW..=LONGEST).contains(&wait), "{wait:?}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The bridge: a plugin that publishes what the node has, and runs the calls of tools that come over MQTT.
+//!
+//! ```no_run
+//! # async fn start(ctx: sedge_plugin::Context) -> Result<(), sedge_plugin::PluginError> {
+//! use sedge_mqtt::{MqttBridge, Settings};
+//! use sedge_plugin::Plugin;
+//! let settings = Settings { host: "broker.lan".into(), ..Settings::default() };
+//! let bridge = MqttBridge::setup(&settings, ctx).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! A handler only puts something into the outbox; it never waits for the broker, and a node without one runs on. What
+//! the bridge must not do: let a caller choose where on the broker the node publishes, or run a call twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sedge_plugin::topic::{Hooks, Observer, Options};
+use sedge_plugin::topics::{self, SensorChange, ToolsChange};
+use sedge_plugin::{Context, Manifest, Plugin, PluginError, PluginStatus, Reading};
+use tokio::sync::watch;
+
+use crate::backoff::Backoff;
+use crate::connection::{Driver, Line};
+use crate::desk::{DEFAULT_DEADLINE, Desk};
+use crate::link::{LinkOptions, Message};
+use crate::mirror::Mirror;
+use crate::outbox::Rank;
+use crate::settings::Settings;
+use crate::wire::{self, OFFLINE, ONLINE, ReadingFrame, Topics};
+
+/// A little less than a teardown may take.
+const FAREWELL: Duration = Duration::from_millis(4500);
+
+/// How often the bridge looks whether its connection's task is still there.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Readings that may wait for the bridge itself; they only pass through.
+const WAITING: usize = 1024;
+
+/// The plugin that publishes a node and runs the calls of its tools.
+pub struct MqttBridge {
+    ctx: Context,
+    topics: Topics,
+    line: Line,
+    mirror: Mirror,
+    /// Closed when the connection's task has ended.
+    alive: watch::Receiver<()>,
+}
+
+impl Plugin for MqttBridge {
+    type Args = Settings;
+
+    const MANIFEST: Manifest = Manifest::new(
+        "mqtt",
+        env!("CARGO_PKG_VERSION"),
+        "Publishes the node over MQTT and runs calls of its tools.",
+    );
+
+    /// Does not wait for the broker.
+    async fn setup(settings: &Settings, ctx: Context) -> Result<Self, PluginError> {
+        let base = settings.check().map_err(|error| PluginError::Settings(error.to_string().into()))?;
+        let directory = ctx.directory();
+        let node = directory.node.id.clone();
+        let topics = Topics::new(base, node.clone());
+        let line = Line::new(settings.queue);
+        line.state(Rank::Status, topics.status(), ONLINE.into());
+        let mirror = Mirror::new(topics.clone(), line.clone(), ctx.clone());
+        mirror.everything();
+
+        let (alive, watcher) = watch::channel(());
+        let driver = Driver {
+            options: LinkOptions {
+                host: settings.host.clone(),
+                port: settings.port,
+                client_id: settings.client_id.clone().unwrap_or_else(|| format!("sedge-{node}")),
+                login: settings.login(),
+                keep_alive: settings.keep_alive.0,
+                // A call that names no deadline has this one: the broker keeps none for longer.
+                session: Some(DEFAULT_DEADLINE),
+                will: Some((topics.status(), OFFLINE)),
+            },
+            filter: topics.calls(),
+            line: line.clone(),
+            listener: Desk::new(ctx.clone(), topics.clone(), line.clone()),
+            backoff: Backoff::new(seed(&directory.node)),
+            sleep: {
+                let ctx = ctx.clone();
+                Box::new(move |time| {
+                    let ctx = ctx.clone();
+                    Box::pin(async move { ctx.sleep(time).await })
+                })
+            },
+            alive,
+        };
+        ctx.spawn(driver.run());
+        ctx.spawn(mirror.clone().refresh());
+        Ok(Self { ctx, topics, line, mirror, alive: watcher })
+    }
+
+    fn hooks(hooks: &mut impl Hooks<Self>, _: &Self::Args, _: &Context) {
+        hooks.observe::<topics::Deliver>(Options { capacity: WAITING, ..Options::default() });
+        hooks.observe::<topics::PluginStateChanged>(Options::default());
+        hooks.observe::<topics::SensorChanged>(Options::default());
+        hooks.observe::<topics::ToolsChanged>(Options::default());
+        hooks.observe::<topics::NodeStarted>(Options::default());
+    }
+
+    fn every(&self) -> Option<Duration> {
+        Some(LOOK)
+    }
+
+    async fn tick(&mut self) -> Result<(), PluginError> {
+        match self.alive.has_changed() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(PluginError::failed("the task of the connection has ended")),
+        }
+    }
+
+    /// Hands over what waits, says farewell, and parts; gives up in time where the broker does not answer.
+    async fn teardown(&mut self) -> Result<(), PluginError> {
+        self.line.close();
+        tokio::select! {
+            // The sender sends nothing: this ends when it is dropped.
+            _ = self.alive.changed() => Ok(()),
+            () = self.ctx.sleep(FAREWELL) => {
+                Err(PluginError::failed("the broker did not take all that waited; it will publish the last will"))
+            }
+        }
+    }
+}
+
+impl Observer<topics::Deliver> for MqttBridge {
+    async fn observe(&mut self, reading: Arc<Reading>) -> Result<(), PluginError> {
+        let payload = wire::json(&ReadingFrame::from(&*reading));
+        let topic = self.topics.reading(&reading.sensor);
+        self.line.reading(Message { topic, payload, json: true, ..Message::default() });
+        Ok(())
+    }
+}
+
+impl Observer<topics::PluginStateChanged> for MqttBridge {
+    async fn observe(&mut self, status: Arc<PluginStatus>) -> Result<(), PluginError> {
+        self.mirror.health(&status);
+        self.mirror.stir();
+        Ok(())
+    }
+}
+
+impl Observer<topics::SensorChanged> for MqttBridge {
+    async fn observe(&mut self, change: Arc<SensorChange>) -> Result<(), PluginError> {
+        match &*change {
+            SensorChange::Announced(sensor) => self.mirror.sensor(sensor),
+            SensorChange::Gone(sensor) => self.mirror.gone(Rank::Sensor, self.topics.sensor(sensor)),
+        }
+        self.mirror.stir();
+        Ok(())
+    }
+}
+
+impl Observer<topics::ToolsChanged> for MqttBridge {
+    async fn observe(&mut self, change: Arc<ToolsChange>) -> Result<(), PluginError> {
+        for tool in &change.gone {
+            self.mirror.gone(Rank::Tool, self.topics.tool(tool));
+        }
+        for tool in &change.added {
+            self.mirror.tool(tool);
+        }
+        self.mirror.stir();
+        Ok(())
+    }
+}
+
+impl Observer<topics::NodeStarted> for MqttBridge {
+    async fn observe(&mut self, _: Arc<()>) -> Result<(), PluginError> {
+        self.mirror.everything();
+        Ok(())
+    }
+}
+
+/// Differs from node to node and from start to start.
+fn seed(node: &sedge_plugin::NodeInfo) -> u64 {
+    // FNV-1a.
+    let id = node.id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    id ^ u64::from(node.boot.0)
+}

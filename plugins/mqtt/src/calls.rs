@@ -1,0 +1,198 @@
+//! The ledger of calls: which run, which were answered, and to whom an answer goes. Pure: time is told to it.
+//!
+//! A call with an id of its own is run once. Repeated while it runs, the repeat waits for the same answer; repeated
+//! later, it gets the same answer again, until the call's deadline has passed. So a caller that heard nothing may
+//! ask again without switching the pump twice.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sedge_plugin::Name;
+
+use crate::wire::Base;
+
+/// Calls that may run at a time.
+pub(crate) const MAX_RUNNING: usize = 16;
+
+/// Answers that are remembered.
+const MAX_REMEMBERED: usize = 256;
+
+/// Places to which one answer goes.
+const MAX_REPLIES: usize = 4;
+
+/// Where an answer goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) topic: String,
+    pub(crate) correlation: Option<Vec<u8>>,
+}
+
+impl Reply {
+    /// The place that the caller asked for, where it may; otherwise `otherwise`.
+    pub(crate) fn to(
+        base: &Base,
+        asked: Option<String>,
+        correlation: Option<Vec<u8>>,
+        otherwise: String,
+    ) -> Self {
+        match asked.filter(|topic| base.may_reply_to(topic)) {
+            Some(topic) => Self { topic, correlation },
+            None => Self { topic: otherwise, correlation },
+        }
+    }
+}
+
+/// Names a call: who calls, what, and the caller's own id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) from: String,
+    pub(crate) tool: Name,
+    pub(crate) id: String,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Running(Vec<Reply>),
+    Answered { payload: Vec<u8>, until: Duration },
+}
+
+/// What is to be done with a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is to be run, and [`Ledger::finish`] to be told.
+    Run,
+    /// It was run already: this is the answer.
+    Again(Vec<u8>),
+    /// It runs already; its answer will go to this caller too.
+    Joined,
+    /// Too many run.
+    Busy,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    entries: HashMap<Key, Entry>,
+    running: usize,
+}
+
+impl Ledger {
+    /// A call came, at `now`. Without a key it cannot be repeated.
+    pub(crate) fn admit(&mut self, now: Duration, key: Option<&Key>, reply: &Reply) -> Verdict {
+        if let Some(key) = key {
+            match self.entries.get_mut(key) {
+                Some(Entry::Running(replies)) => {
+                    if replies.len() < MAX_REPLIES && !replies.contains(reply) {
+                        replies.push(reply.clone());
+                    }
+                    return Verdict::Joined;
+                }
+                Some(Entry::Answered { payload, until }) if *until > now => {
+                    return Verdict::Again(payload.clone());
+                }
+                _ => {}
+            }
+        }
+        if self.running >= MAX_RUNNING {
+            return Verdict::Busy;
+        }
+        self.running += 1;
+        if let Some(key) = key {
+            self.make_room(now);
+            self.entries.insert(key.clone(), Entry::Running(vec![reply.clone()]));
+        }
+        Verdict::Run
+    }
+
+    /// A call that was to be run has its answer, which is remembered `until` then. Gives whom to tell.
+    pub(crate) fn finish(
+        &mut self,
+        key: Option<&Key>,
+        reply: &Reply,
+        payload: &[u8],
+        until: Duration,
+    ) -> Vec<Reply> {
+        self.running -= 1;
+        let Some(key) = key else { return vec![reply.clone()] };
+        match self.entries.insert(key.clone(), Entry::Answered { payload: payload.into(), until }) {
+            Some(Entry::Running(replies)) => replies,
+            _ => vec![reply.clone()],
+        }
+    }
+
+    /// Forgets what is out of date, and if need be the answer that would be so next.
+    fn make_room(&mut self, now: Duration) {
+        if self.entries.len() < MAX_REMEMBERED {
+            return;
+        }
+        self.entries.retain(|_, entry| !matches!(entry, Entry::Answered { until, .. } if *until <= now));
+        let answered = self.entries.iter().filter_map(|(key, entry)| match entry {
+            Entry::Answered { until, .. } => Some((*until, key)),
+            Entry::Running(_) => None,
+        });
+        let oldest = answered.min_by_key(|(until, _)| *until).map(|(_, key)| key.clone());
+        if let (true, Some(oldest)) = (self.entries.len() >= MAX_REMEMBERED, oldest) {
+            self.entries.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(30);
+
+    fn key(id: &str) -> Key {
+        Key { from: "cli".into(), tool: Name::new("set").unwrap(), id: id.into() }
+    }
+
+    fn reply(topic: &str) -> Reply {
+        Reply { topic: topic.into(), correlation: None }
+    }
+
+    #[test]
+    fn a_call_is_run_once_and_answered_as_often_as_it_is_repeated() {
+        let (mut ledger, key) = (Ledger::default(), key("1"));
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("a")), Verdict::Run);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("b")), Verdict::Joined);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("b")), Verdict::Joined);
+        assert_eq!(ledger.finish(Some(&key), &reply("a"), b"done", SOON), [reply("a"), reply("b")]);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("c")), Verdict::Again(b"done".into()));
+        assert_eq!(ledger.admit(SOON, Some(&key), &reply("c")), Verdict::Run, "its time has passed");
+    }
+
+    #[test]
+    fn the_same_id_of_another_caller_or_another_tool_is_another_call() {
+        let mut ledger = Ledger::default();
+        let other = Key { from: "agent".into(), ..key("1") };
+        let tool = Key { tool: Name::new("get").unwrap(), ..key("1") };
+        for key in [key("1"), other, tool] {
+            assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("a")), Verdict::Run);
+        }
+    }
+
+    #[test]
+    fn more_calls_than_may_run_are_refused_until_one_has_ended() {
+        let mut ledger = Ledger::default();
+        for _ in 0..MAX_RUNNING {
+            assert_eq!(ledger.admit(Duration::ZERO, None, &reply("a")), Verdict::Run);
+        }
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("1")), &reply("a")), Verdict::Busy);
+        ledger.finish(None, &reply("a"), b"", SOON);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("1")), &reply("a")), Verdict::Run);
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_loses_the_oldest_answer_first() {
+        let mut ledger = Ledger::default();
+        for n in 0..2 * MAX_REMEMBERED as u64 {
+            let key = key(&n.to_string());
+            assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("a")), Verdict::Run);
+            ledger.finish(Some(&key), &reply("a"), b"x", SOON + Duration::from_secs(n));
+        }
+        assert_eq!(ledger.entries.len(), MAX_REMEMBERED);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("511")), &reply("a")), Verdict::Again(b"x".into()));
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("0")), &reply("a")), Verdict::Run);
+    }
+}

@@ -1,0 +1,309 @@
+//! What runs behind a [`Remote`](super::Remote): one task that owns the link and gives everybody what is theirs.
+//!
+//! How it knows that all retained messages have come: after the subscription it publishes a fence to itself; a broker
+//! delivers in order, so what is retained has come when the fence has. Where the broker does not let it publish there,
+//! half a second without another retained message must do.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use sedge_plugin::Id;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{RemoteError, Sighting};
+use crate::link::{Ack, Incoming, Limits, Link, LinkEvent, Message};
+use crate::wire::{Base, Place, ResultFrame};
+
+/// Without a fence: this long without a retained message means that there are no more.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Retained messages that are gathered at a time; a fleet has fewer.
+const MAX_GATHERED: usize = 100_000;
+
+/// Calls that may wait for their results.
+const MAX_CALLS: usize = 256;
+
+type Done<T> = oneshot::Sender<Result<T, RemoteError>>;
+
+/// What a [`Remote`](super::Remote) wants.
+pub(super) enum Command {
+    Retained { filter: String, done: Done<Vec<Incoming>> },
+    Tail { filter: String, sink: mpsc::Sender<Result<Sighting, RemoteError>>, done: Done<()> },
+    Call { node: Id, message: Message, done: Done<ResultFrame> },
+}
+
+/// Retained messages being gathered.
+struct Gathering {
+    filter: String,
+    /// By topic: a broker may send one twice.
+    found: BTreeMap<String, Incoming>,
+    /// Set where the fence was refused.
+    quiet: Option<Instant>,
+    done: Done<Vec<Incoming>>,
+}
+
+struct Watch {
+    filter: String,
+    sink: mpsc::Sender<Result<Sighting, RemoteError>>,
+}
+
+/// Whom the answer to a publish concerns.
+enum Sent {
+    Fence(u64),
+    Call(Vec<u8>),
+}
+
+pub(super) struct Worker {
+    link: Link,
+    limits: Limits,
+    base: Base,
+    fence: String,
+    last: u64,
+    sent: HashMap<u64, Sent>,
+    gatherings: BTreeMap<u64, Gathering>,
+    watches: Vec<Watch>,
+    calls: HashMap<Vec<u8>, (Id, Done<ResultFrame>)>,
+    /// In the order in which the broker will answer; none where nobody waits for it.
+    subscribing: VecDeque<Option<Done<()>>>,
+}
+
+impl Worker {
+    pub(super) fn new(link: Link, limits: Limits, base: Base, fence: String) -> Self {
+        Self {
+            link,
+            limits,
+            base,
+            fence,
+            last: 0,
+            sent: HashMap::new(),
+            gatherings: BTreeMap::new(),
+            watches: Vec::new(),
+            calls: HashMap::new(),
+            subscribing: VecDeque::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+        loop {
+            let quiet = self.gatherings.values().filter_map(|g| g.quiet).min();
+            let silence = async {
+                match quiet {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = tokio::select! {
+                event = self.link.next() => event,
+                command = inbox.recv() => match command {
+                    Some(command) => { self.obey(command); continue }
+                    None => return,
+                },
+                () = silence => { self.settle(); continue }
+            };
+            match event {
+                LinkEvent::Message(message) => self.deliver(message),
+                LinkEvent::Answered(token, ack) => self.answered(token, ack),
+                LinkEvent::Subscribed(granted) => {
+                    if let Some(Some(done)) = self.subscribing.pop_front() {
+                        let denied = || RemoteError::Denied("the subscription was not granted".into());
+                        // Whoever asked may have gone.
+                        let _ = done.send(if granted { Ok(()) } else { Err(denied()) });
+                    }
+                }
+                LinkEvent::Down(fault) => return self.end(fault.into()),
+                LinkEvent::Up(_) | LinkEvent::Parted => {}
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Retained { filter, done } => {
+                let full = !self.subscribe(&filter, None);
+                let fence = self.last + 1;
+                let message = Message {
+                    topic: self.fence.clone(),
+                    payload: fence.to_string().into(),
+                    ..Message::default()
+                };
+                if full || !self.publish(message, Sent::Fence(fence)) {
+                    let _ = done.send(Err(busy()));
+                    return;
+                }
+                let gathering = Gathering { filter, found: BTreeMap::new(), quiet: None, done };
+                self.gatherings.insert(fence, gathering);
+            }
+            Command::Tail { filter, sink, done } => {
+                self.watches.retain(|watch| !watch.sink.is_closed());
+                if self.subscribe(&filter, Some(done)) {
+                    self.watches.push(Watch { filter, sink });
+                }
+            }
+            Command::Call { node, message, done } => self.call(node, message, done),
+        }
+    }
+
+    fn call(&mut self, node: Id, message: Message, done: Done<ResultFrame>) {
+        self.calls.retain(|_, (_, done)| !done.is_closed());
+        let limit = self.limits.max_packet_bytes;
+        let key = message.correlation.clone().unwrap_or_default();
+        let refused = if message.size() > limit {
+            Some(RemoteError::Protocol(format!(
+                "the call is larger than the {limit} bytes that the broker takes"
+            )))
+        } else if self.calls.len() >= MAX_CALLS || !self.publish(message, Sent::Call(key.clone())) {
+            Some(busy())
+        } else {
+            None
+        };
+        match refused {
+            Some(error) => drop(done.send(Err(error))),
+            None => drop(self.calls.insert(key, (node, done))),
+        }
+    }
+
+    fn subscribe(&mut self, filter: &str, done: Option<Done<()>>) -> bool {
+        if self.link.subscribe(filter) {
+            self.subscribing.push_back(done);
+            return true;
+        }
+        if let Some(done) = done {
+            let _ = done.send(Err(busy()));
+        }
+        false
+    }
+
+    fn publish(&mut self, message: Message, sent: Sent) -> bool {
+        // Within the broker's own window, so that nothing waits where it cannot be seen.
+        if self.sent.len() >= self.limits.window || !self.link.publish(self.last + 1, message) {
+            return false;
+        }
+        self.last += 1;
+        self.sent.insert(self.last, sent);
+        true
+    }
+
+    fn answered(&mut self, token: u64, ack: Ack) {
+        match (self.sent.remove(&token), ack) {
+            (Some(Sent::Fence(fence)), Ack::Refused(error)) => {
+                debug!(error, "No fence; waiting for silence.");
+                if let Some(gathering) = self.gatherings.get_mut(&fence) {
+                    gathering.quiet = Some(Instant::now() + QUIET);
+                }
+            }
+            (Some(Sent::Call(key)), Ack::Refused(error)) => {
+                if let Some((node, done)) = self.calls.remove(&key) {
+                    let _ =
+                        done.send(Err(RemoteError::Denied(format!("calling a tool of `{node}`: {error}"))));
+                }
+            }
+            (Some(Sent::Call(key)), Ack::NobodyListens) => {
+                if let Some((node, done)) = self.calls.remove(&key) {
+                    let _ = done.send(Err(RemoteError::NotConnected(node)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn deliver(&mut self, message: Incoming) {
+        if message.topic == self.fence {
+            let number = std::str::from_utf8(&message.payload).ok().and_then(|text| text.parse().ok());
+            return number.into_iter().for_each(|fence| self.gathered(fence));
+        }
+        match self.base.place(&message.topic) {
+            Some(Place::Reply(..)) => self.result(message),
+            Some(Place::Reading(node, sensor)) if !message.retain => self.show(node, sensor, message),
+            _ if message.retain => {
+                for gathering in self.gatherings.values_mut() {
+                    if matches(&gathering.filter, &message.topic) && gathering.found.len() < MAX_GATHERED {
+                        gathering.found.insert(message.topic.clone(), message.clone());
+                        gathering.quiet = gathering.quiet.map(|_| Instant::now() + QUIET);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn result(&mut self, message: Incoming) {
+        let Some(key) = message.correlation.filter(|key| self.calls.contains_key(key)) else { return };
+        let result = serde_json::from_slice::<ResultFrame>(&message.payload)
+            .map_err(|error| RemoteError::Protocol(format!("the answer cannot be read: {error}")));
+        if matches!(&result, Ok(frame) if !frame.is_done()) {
+            return;
+        }
+        if let Some((_, done)) = self.calls.remove(&key) {
+            let _ = done.send(result);
+        }
+    }
+
+    fn show(&mut self, node: Id, sensor: Id, message: Incoming) {
+        let frame = match serde_json::from_slice(&message.payload) {
+            Ok(frame) => frame,
+            Err(error) => return debug!(topic = %message.topic, %error, "Not a reading."),
+        };
+        let sighting = Sighting { node, sensor, frame };
+        self.watches.retain(|watch| {
+            if !matches(&watch.filter, &message.topic) {
+                return !watch.sink.is_closed();
+            }
+            !matches!(watch.sink.try_send(Ok(sighting.clone())), Err(TrySendError::Closed(_)))
+        });
+    }
+
+    fn gathered(&mut self, fence: u64) {
+        let Some(gathering) = self.gatherings.remove(&fence) else { return };
+        self.link.unsubscribe(&gathering.filter);
+        let _ = gathering.done.send(Ok(gathering.found.into_values().collect()));
+    }
+
+    fn settle(&mut self) {
+        let now = Instant::now();
+        let settled = |(fence, g): (&u64, &Gathering)| g.quiet.is_some_and(|at| at <= now).then_some(*fence);
+        let settled: Vec<u64> = self.gatherings.iter().filter_map(settled).collect();
+        settled.into_iter().for_each(|fence| self.gathered(fence));
+    }
+
+    fn end(self, error: RemoteError) {
+        // Whoever waits may have gone; a watch that is full ends without a word.
+        for (_, gathering) in self.gatherings {
+            let _ = gathering.done.send(Err(error.clone()));
+        }
+        for (_, (_, done)) in self.calls {
+            let _ = done.send(Err(error.clone()));
+        }
+        for watch in self.watches {
+            let _ = watch.sink.try_send(Err(error.clone()));
+        }
+        for done in self.subscribing.into_iter().flatten() {
+            let _ = done.send(Err(error.clone()));
+        }
+    }
+}
+
+fn busy() -> RemoteError {
+    RemoteError::Protocol("too many requests at once".into())
+}
+
+/// Whether a topic fits a filter of literal levels and `+`.
+fn matches(filter: &str, topic: &str) -> bool {
+    filter.split('/').count() == topic.split('/').count()
+        && filter.split('/').zip(topic.split('/')).all(|(filter, level)| filter == "+" || filter == level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_fits_level_by_level() {
+        assert!(matches("a/+/tool/+", "a/b/tool/c"));
+        for topic in ["a/b/tool", "a/b/tool/c/call", "b/b/tool/c", ""] {
+            assert!(!matches("a/+/tool/+", topic), "{topic}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! A node that is none: what stands behind a plugin's context, with a bridge on top.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sedge_mqtt::{MqttBridge, Settings};
+use sedge_plugin::context::Host;
+use sedge_plugin::directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
+use sedge_plugin::reading::{Boot, Draft, Frame, Reading, Taken};
+use sedge_plugin::topic::Observer;
+use sedge_plugin::{
+    BoxFuture, Clock, Context, Field, Id, Name, Plugin, PluginError, Tool, ToolCall, ToolError,
+    ToolErrorCode, ToolOutcome, Unit, topics,
+};
+use serde_json::json;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
+
+use super::clients::within;
+
+pub const WALL_MS: i64 = 1_795_195_704_123;
+
+struct Standing;
+
+impl Clock for Standing {
+    fn up(&self) -> Duration {
+        Duration::from_secs(100)
+    }
+    fn wall_ms(&self) -> Option<i64> {
+        Some(WALL_MS)
+    }
+}
+
+pub struct FakeHost {
+    directory: Mutex<Arc<Directory>>,
+    pub calls: Mutex<Vec<ToolCall>>,
+    /// Calls of `slow` that may end.
+    pub gate: Semaphore,
+    /// How many calls have begun.
+    pub begun: watch::Sender<usize>,
+    pub degraded: watch::Sender<Option<String>>,
+    /// A longer sleep never ends.
+    pub longest_sleep: Mutex<Duration>,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl Host for FakeHost {
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(Standing)
+    }
+    fn submit<'a>(&'a self, _: &'a Id, _: Draft) -> BoxFuture<'a, Result<(), PluginError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn announce(&self, _: &Id, _: SensorDescriptor) {}
+    fn withdraw(&self, _: &Id, _: &Id) {}
+    fn publish(&self, _: TypeId, _: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+    fn call(&self, call: ToolCall) -> BoxFuture<'_, ToolOutcome> {
+        Box::pin(async move {
+            self.calls.lock().unwrap().push(call.clone());
+            self.begun.send_modify(|begun| *begun += 1);
+            let result = match call.tool.as_str() {
+                "echo" => Ok(call.args),
+                "slow" => {
+                    self.gate.acquire().await.unwrap().forget();
+                    Ok(json!("slow"))
+                }
+                _ => Err(ToolError::new(ToolErrorCode::NotFound, "no such tool")),
+            };
+            ToolOutcome { id: call.id, tool: call.tool, result, took: Duration::from_millis(3) }
+        })
+    }
+    fn directory(&self) -> Arc<Directory> {
+        self.directory.lock().unwrap().clone()
+    }
+    fn spawn(&self, _: &Id, future: BoxFuture<'static, ()>) {
+        self.tasks.lock().unwrap().push(tokio::spawn(future).abort_handle());
+    }
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        let ends = time <= *self.longest_sleep.lock().unwrap();
+        Box::pin(async move {
+            match ends {
+                true => tokio::time::sleep(Duration::from_millis(2)).await,
+                false => std::future::pending().await,
+            }
+        })
+    }
+    fn degraded(&self, _: &Id, reason: Option<String>) {
+        self.degraded.send_replace(reason);
+    }
+}
+
+pub fn id(text: &str) -> Id {
+    Id::new(text).unwrap()
+}
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+const FIELDS: &[Field] = &[
+    Field::new("temperature", Unit::Celsius).class("temperature").range(-40.0, 85.0),
+    Field::new("on", Unit::None),
+];
+
+pub fn sensor(sensor: &str) -> SensorDescriptor {
+    SensorDescriptor::new(id(sensor), "bme280", "0.1.0", "i2c-1/0x76", FIELDS).every(Duration::from_secs(10))
+}
+
+pub fn status(plugin: &str, state: State) -> PluginStatus {
+    PluginStatus {
+        id: id(plugin),
+        kind: "bme280".into(),
+        version: "0.1.0".into(),
+        state,
+        reason: (state != State::Running).then(|| "address 0x76: no answer".into()),
+        since_ms: Some(WALL_MS),
+        restarts: 2,
+        dropped: 0,
+    }
+}
+
+pub fn directory(node: &str) -> Directory {
+    let tools = ["echo", "slow"].map(|tool| (name(tool), Tool::new(name(tool), "For tests.")));
+    Directory {
+        node: NodeInfo {
+            id: id(node),
+            boot: Boot(0x9f3c_21ab),
+            started_at: Some("2026-11-20T17:28:24.123Z".into()),
+            version: "0.1.0".into(),
+            target: "aarch64-unknown-linux-gnu".into(),
+            config: "1a2b3c4d".into(),
+            labels: BTreeMap::from([("room".into(), "kitchen".into())]),
+            hardware: Some("Raspberry Pi 4 Model B".into()),
+        },
+        sensors: BTreeMap::from([(id("air"), sensor("air"))]),
+        tools: tools.into(),
+        plugins: BTreeMap::from([(id("air"), status("air", State::Running))]),
+    }
+}
+
+pub fn reading(seq: u64) -> Reading {
+    let mut frame = Frame::default();
+    frame.push("temperature", 21.53);
+    let taken = Taken { up_ms: 1000 * seq, wall_ms: Some(WALL_MS) };
+    Reading { sensor: id("air"), boot: Boot(0x9f3c_21ab), seq, taken, frame }
+}
+
+/// A bridge at work.
+pub struct Node {
+    pub host: Arc<FakeHost>,
+    pub bridge: MqttBridge,
+}
+
+impl Node {
+    /// The node `pi`, with that broker.
+    pub async fn start(broker: SocketAddr) -> Self {
+        Self::with(broker, directory("pi"), Settings::default()).await
+    }
+
+    pub async fn with(broker: SocketAddr, directory: Directory, settings: Settings) -> Self {
+        let host = Arc::new(FakeHost {
+            directory: Mutex::new(Arc::new(directory)),
+            calls: Mutex::default(),
+            gate: Semaphore::new(0),
+            begun: watch::Sender::new(0),
+            degraded: watch::Sender::new(None),
+            longest_sleep: Mutex::new(Duration::from_millis(4400)),
+            tasks: Mutex::default(),
+        });
+        let settings = Settings { host: broker.ip().to_string(), port: broker.port(), ..settings };
+        let ctx = Context::new(id("mqtt"), host.clone());
+        let bridge = MqttBridge::setup(&settings, ctx).await.unwrap();
+        Self { host, bridge }
+    }
+
+    pub async fn read(&mut self, seq: u64) {
+        Observer::<topics::Deliver>::observe(&mut self.bridge, Arc::new(reading(seq))).await.unwrap();
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut Directory)) {
+        change(Arc::make_mut(&mut self.host.directory.lock().unwrap()));
+    }
+
+    /// Every sleep ends soon, however long.
+    pub fn hurry(&self) {
+        *self.host.longest_sleep.lock().unwrap() = Duration::MAX;
+    }
+
+    pub async fn until_degraded(&self, by: &str) {
+        let mut degraded = self.host.degraded.subscribe();
+        let reason = |reason: &Option<String>| reason.as_ref().is_some_and(|reason| reason.contains(by));
+        within(degraded.wait_for(reason)).await.unwrap();
+    }
+
+    pub async fn until_well(&self) {
+        within(self.host.degraded.subscribe().wait_for(Option::is_none)).await.unwrap();
+    }
+
+    pub async fn until_begun(&self, calls: usize) {
+        within(self.host.begun.subscribe().wait_for(|begun| *begun >= calls)).await.unwrap();
+    }
+
+    /// As when the power fails.
+    pub fn kill(&self) {
+        self.host.tasks.lock().unwrap().iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

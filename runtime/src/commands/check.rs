@@ -1,0 +1,32 @@
+//! `sedge check`: checks a config without starting anything.
+
+use serde_json::json;
+
+use crate::cli::{CheckArgs, Global};
+use crate::exit::Failure;
+use crate::load::load;
+
+/// Says what is wrong with a config.
+#[expect(clippy::print_stdout, reason = "a command prints")]
+pub fn check(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
+    let loaded = load(args.file.as_deref().or(global.config.as_deref()))?;
+    let (errors, warnings) = loaded.counts();
+    let good = errors == 0 && !(args.deny_warnings && warnings > 0);
+    if global.json {
+        println!("{}", json!({ "file": loaded.file, "ok": good, "diagnostics": loaded.diagnostics }));
+    } else {
+        loaded.show(global);
+        println!("{}", summary(&loaded.file, errors, warnings));
+    }
+    if good { Ok(()) } else { Err(Failure::ConfigShown) }
+}
+
+fn summary(file: &str, errors: usize, warnings: usize) -> String {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    match (errors, warnings) {
+        (0, 0) => format!("{file}: ok"),
+        (0, _) => format!("{file}: ok, {}", count(warnings, "warning")),
+        (_, 0) => format!("{file}: {}", count(errors, "mistake")),
+        _ => format!("{file}: {}, {}", count(errors, "mistake"), count(warnings, "warning")),
+    }
+}

@@ -1,0 +1,96 @@
+//! `sedge run --once`: reads every sensor once, prints, exits.
+//!
+//! Needs no broker and publishes nothing. Ends with 1 where a sensor could not be read, and says which and why.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sedge_actors::RunningNode;
+use sedge_mqtt::wire::ReadingFrame;
+use sedge_plugin::prelude::*;
+use sedge_plugin::topics::{Deliver, PluginStateChanged};
+use serde_json::{Value as Json, json};
+
+use super::node;
+use super::run::usable;
+use crate::cli::{Global, RunArgs};
+use crate::exit::Failure;
+use crate::load::load;
+use crate::show;
+
+/// How long a sensor may take, unless told otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Reads every sensor once.
+pub async fn once(global: &Global, args: &RunArgs) -> Result<(), Failure> {
+    let loaded = load(global.config.as_deref())?;
+    loaded.show(global);
+    let (config, text) = usable(loaded, args)?;
+    let prepared = node::prepare(config, &text);
+    let me = Id::sanitized("once", "once");
+    let options = Options { capacity: 4096, ..Options::default() };
+    let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, options);
+    let mut states = prepared.node.bus().subscribe::<PluginStateChanged>(&me, options);
+    let running = prepared.start(None).await;
+
+    let mut seen: BTreeMap<Id, Arc<Reading>> = BTreeMap::new();
+    let patience = global.timeout.map_or(PATIENCE, |timeout| timeout.0);
+    let all = async {
+        while !is_complete(&running, &seen) {
+            tokio::select! {
+                reading = readings.next() => { seen.entry(reading.sensor.clone()).or_insert(reading); }
+                _ = states.next() => {}
+            }
+        }
+    };
+    // Whoever has said nothing by then is told of below.
+    let _ = tokio::time::timeout(patience, all).await;
+    let directory = running.directory();
+    running.stop().await;
+    while let Some(reading) = readings.take() {
+        seen.entry(reading.sensor.clone()).or_insert(reading);
+    }
+    print(global, &directory, &seen)
+}
+
+/// Whether every plugin that measures has said something, or has said why it does not.
+fn is_complete(node: &RunningNode, seen: &BTreeMap<Id, Arc<Reading>>) -> bool {
+    let directory = node.directory();
+    let well = |id: &Id| {
+        directory.plugins.get(id).is_some_and(|s| matches!(s.state, State::Running | State::Starting))
+    };
+    let measuring =
+        directory.plugins.keys().filter(|id| id.as_str() == "system" || directory.sensors.contains_key(*id));
+    measuring.into_iter().all(|id| seen.contains_key(id) || !well(id))
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
+fn print(global: &Global, directory: &Directory, seen: &BTreeMap<Id, Arc<Reading>>) -> Result<(), Failure> {
+    let amiss: Vec<&PluginStatus> = directory
+        .plugins
+        .values()
+        .filter(|status| !matches!(status.state, State::Running | State::Disabled | State::Stopped))
+        .collect();
+    let why = |status: &PluginStatus| status.reason.clone().unwrap_or_else(|| "no answer in time".into());
+    if global.json {
+        let frame = |reading: &Arc<Reading>| {
+            show::json(
+                directory.node.id.as_str(),
+                reading.sensor.as_str(),
+                &ReadingFrame::from(reading.as_ref()),
+            )
+        };
+        let errors: Json =
+            amiss.iter().map(|s| json!({ "id": s.id, "state": s.state, "reason": why(s) })).collect();
+        println!("{}", json!({ "readings": seen.values().map(frame).collect::<Json>(), "errors": errors }));
+    } else {
+        for reading in seen.values() {
+            println!("{}", show::line(reading, directory.sensors.get(&reading.sensor)));
+        }
+        for status in &amiss {
+            eprintln!("{}: {}: {}", status.id, status.state.word(), why(status));
+        }
+    }
+    if amiss.is_empty() { Ok(()) } else { Err(Failure::FailedShown) }
+}

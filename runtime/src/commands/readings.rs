@@ -1,0 +1,52 @@
+//! `sedge readings tail`: prints readings as they come.
+
+use sedge_plugin::Id;
+
+use super::remote::{connect, node_named};
+use super::run::Stop;
+use crate::cli::{Global, TailArgs};
+use crate::exit::Failure;
+use crate::show;
+
+/// Prints readings until it is told to stop.
+#[expect(clippy::print_stdout, reason = "a command prints")]
+pub async fn tail(global: &Global, args: &TailArgs) -> Result<(), Failure> {
+    let (node, sensor) = filter(global, args.filter.as_deref())?;
+    let remote = connect(global).await?;
+    let mut readings = remote.tail(node.as_ref(), sensor.as_ref()).await?;
+    let mut stop = Stop::new()?;
+    let mut left = args.count;
+    while left != Some(0) {
+        let sighting = tokio::select! {
+            sighting = readings.recv() => sighting,
+            () = stop.asked() => return Ok(()),
+        };
+        let Some(sighting) = sighting.transpose()? else { return Ok(()) };
+        let (node, sensor) = (sighting.node.as_str(), sighting.sensor.as_str());
+        if global.json {
+            println!("{}", show::json(node, sensor, &sighting.frame));
+        } else {
+            println!(
+                "{} {node}/{sensor} {}",
+                show::time(sighting.frame.ts),
+                show::fields(&sighting.frame, |_| "")
+            );
+        }
+        left = left.map(|left| left - 1);
+    }
+    Ok(())
+}
+
+/// Which node and which sensor; none for any.
+fn filter(global: &Global, text: Option<&str>) -> Result<(Option<Id>, Option<Id>), Failure> {
+    let (node, sensor) = match text.map(|text| text.split_once('/').ok_or(text)) {
+        None => (None, None),
+        Some(Ok((node, sensor))) => (Some(node), Some(sensor)),
+        Some(Err(sensor)) => (None, Some(sensor)),
+    };
+    let sensor = match sensor {
+        None | Some("" | "+" | "*" | "#") => None,
+        Some(sensor) => Some(Id::new(sensor).map_err(|error| Failure::Usage(format!("sensor {error}")))?),
+    };
+    Ok((node_named(node.or(global.node.as_deref()))?, sensor))
+}

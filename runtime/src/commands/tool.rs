@@ -1,0 +1,185 @@
+//! `sedge tool list | info | call`: the tools of nodes, over the broker.
+
+use std::time::Duration;
+
+use sedge_mqtt::remote::Remote;
+use sedge_mqtt::wire::Answer;
+use sedge_plugin::schema::nearest;
+use sedge_plugin::{Id, Tool};
+use serde_json::{Map, Value as Json, json};
+
+use super::remote::{connect, node_named};
+use crate::cli::{CallArgs, Global, ToolName};
+use crate::exit::Failure;
+
+/// Lists the tools of a node or of all.
+#[expect(clippy::print_stdout, reason = "a command prints")]
+pub async fn list(global: &Global) -> Result<(), Failure> {
+    let node = node_named(global.node.as_deref())?;
+    let tools = connect(global).await?.tools(node.as_ref()).await?;
+    if global.json {
+        println!("{}", tools.iter().map(|(node, tool)| described(node, tool)).collect::<Json>());
+        return Ok(());
+    }
+    let width = tools
+        .iter()
+        .map(|(node, tool)| node.as_str().len() + tool.name.as_str().len() + 1)
+        .max()
+        .unwrap_or(0);
+    for (node, tool) in &tools {
+        println!("{:<width$}  {}", format!("{node}/{}", tool.name), tool.description);
+    }
+    Ok(())
+}
+
+/// Describes a tool.
+#[expect(clippy::print_stdout, reason = "a command prints")]
+pub async fn info(global: &Global, args: &ToolName) -> Result<(), Failure> {
+    let remote = connect(global).await?;
+    let (node, tool) = find(global, &remote, &args.name).await?;
+    if global.json {
+        println!("{}", described(&node, &tool));
+        return Ok(());
+    }
+    println!("{node}/{}  {}", tool.name, tool.description);
+    for (name, schema) in properties(&tool) {
+        let required =
+            tool.input_schema["required"].as_array().is_some_and(|names| names.contains(&json!(name)));
+        let need = if required { "required" } else { "optional" };
+        let kind = schema["type"].as_str().unwrap_or("any");
+        println!("  {name} ({kind}, {need})  {}", schema["description"].as_str().unwrap_or_default());
+    }
+    let hints = json!(tool.annotations);
+    let hints: Vec<&str> = hints
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, on)| **on == json!(true))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    println!(
+        "  takes at most {} ms; hints: {}",
+        tool.timeout_ms,
+        if hints.is_empty() { "none".into() } else { hints.join(", ") }
+    );
+    Ok(())
+}
+
+/// Calls a tool and prints its result.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
+pub async fn call(global: &Global, args: &CallArgs) -> Result<(), Failure> {
+    let remote = connect(global).await?;
+    let (node, tool) = find(global, &remote, &args.tool.name).await?;
+    let arguments = match &args.args {
+        Some(text) => {
+            serde_json::from_str(text).map_err(|error| Failure::Usage(format!("--args: {error}")))?
+        }
+        None => Json::Object(pairs(&args.pairs, &tool)?),
+    };
+    let own = Duration::from_millis(tool.timeout_ms) + Duration::from_secs(2);
+    let timeout = global.timeout.map_or(own, |timeout| timeout.0);
+    let frame = remote.call(&node, &tool.name, arguments, timeout).await?;
+    let failed = matches!(&frame.answer, Answer::Done { result: Err(_), .. });
+    match &frame.answer {
+        _ if global.json => println!("{}", json!(frame)),
+        Answer::Done { result: Ok(result), .. } => println!("{result}"),
+        Answer::Done { result: Err(error), .. } => {
+            eprintln!("error: {}: {}", json!(error.code).as_str().unwrap_or_default(), error.message);
+        }
+        Answer::Progress { progress, .. } => println!("{:.0} %", progress * 100.0),
+    }
+    if failed { Err(Failure::FailedShown) } else { Ok(()) }
+}
+
+fn described(node: &Id, tool: &Tool) -> Json {
+    let mut object = json!({ "node": node });
+    if let (Some(object), Json::Object(tool)) = (object.as_object_mut(), json!(tool)) {
+        object.extend(tool);
+    }
+    object
+}
+
+/// The tool that is named, on the node that is named or on the only one that has it.
+async fn find(global: &Global, remote: &Remote, name: &str) -> Result<(Id, Tool), Failure> {
+    let (node, name) = match name.split_once('/') {
+        Some((node, name)) => (Some(node), name),
+        None => (global.node.as_deref(), name),
+    };
+    let node = node_named(node)?;
+    let tools = remote.tools(node.as_ref()).await?;
+    let mut found: Vec<(Id, Tool)> =
+        tools.iter().filter(|(_, tool)| tool.name.as_str() == name).cloned().collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            let nodes: Vec<String> = found.iter().chain([&last]).map(|(node, _)| node.to_string()).collect();
+            Err(Failure::Usage(format!(
+                "several nodes have `{name}`: {}; name one with --node",
+                nodes.join(", ")
+            )))
+        }
+        (None, _) => {
+            let hint = nearest(name, tools.iter().map(|(_, tool)| tool.name.as_str()));
+            let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let place = node.map_or("any node".into(), |node| format!("node `{node}`"));
+            Err(Failure::Failed(format!("there is no tool `{name}` on {place}{hint}")))
+        }
+    }
+}
+
+fn properties(tool: &Tool) -> impl Iterator<Item = (&String, &Json)> {
+    tool.input_schema["properties"].as_object().into_iter().flatten()
+}
+
+/// `on=true level=3` as an object, each value as the tool's schema wants it.
+fn pairs(pairs: &[String], tool: &Tool) -> Result<Map<String, Json>, Failure> {
+    pairs
+        .iter()
+        .map(|pair| {
+            let (key, text) = pair
+                .split_once('=')
+                .ok_or_else(|| Failure::Usage(format!("`{pair}` is not KEY=VALUE; such as `on=true`")))?;
+            let schema = &tool.input_schema["properties"][key];
+            Ok((key.to_owned(), value(text, schema)))
+        })
+        .collect()
+}
+
+/// A value as its schema wants it; where it does not say, JSON, and else a text. What does not fit is for the node to say.
+fn value(text: &str, schema: &Json) -> Json {
+    let wants = |kind: &str| match &schema["type"] {
+        Json::String(one) => one == kind,
+        Json::Array(several) => several.iter().any(|one| one == kind),
+        _ => false,
+    };
+    let boolean = match text.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" => Some(true),
+        "false" | "off" | "no" => Some(false),
+        _ => None,
+    };
+    match boolean {
+        Some(on) if wants("boolean") => on.into(),
+        _ if wants("string") => text.into(),
+        _ => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_read_as_the_schema_wants_it() {
+        let boolean = json!({ "type": "boolean" });
+        let text = json!({ "type": ["string", "null"] });
+        let number = json!({ "type": "number" });
+        assert_eq!(value("on", &boolean), json!(true));
+        assert_eq!(value("No", &boolean), json!(false));
+        assert_eq!(value("5", &boolean), json!(5), "the node says that it does not fit");
+        assert_eq!(value("5", &text), json!("5"));
+        assert_eq!(value("true", &text), json!("true"));
+        assert_eq!(value("5", &number), json!(5));
+        assert_eq!(value("[1,2]", &Json::Null), json!([1, 2]));
+        assert_eq!(value("five", &Json::Null), json!("five"));
+    }
+}

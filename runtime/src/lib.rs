@@ -1,0 +1,76 @@
+//! The node as a program: composition root and command line.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`cli`] | the words of the command line |
+//! | [`commands`] | one file per command |
+//! | [`load`] | finds, reads and checks the config |
+//! | [`catalogue`] | all kinds that this program has |
+//! | [`assemble`] | makes plugins of a config |
+//! | [`broker`] | the embedded broker |
+//! | [`exit`] | how a command ends |
+//!
+//! Only this crate reads the environment, the config file and the command line, and only it installs a log.
+
+pub mod assemble;
+#[cfg(feature = "embedded-broker")]
+pub mod broker;
+pub mod catalogue;
+pub mod cli;
+pub mod commands;
+pub mod exit;
+pub mod load;
+mod log;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, ReadingsCommand, SensorCommand, ToolCommand};
+use exit::Failure;
+
+/// Reads the command line, runs the command, and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::install(&cli);
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print(&cli.global);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Check(args) => return commands::check::check(global, args),
+        Command::Sensor { command: SensorCommand::Kinds } => return commands::sensor::kinds(global),
+        Command::Version => return commands::version::version(global),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(async {
+        match &cli.command {
+            Command::Run(args) if args.once => commands::once::once(global, args).await,
+            Command::Run(args) => commands::run::run(global, args).await,
+            Command::Demo(args) => commands::demo::demo(global, args).await,
+            Command::Readings { command: ReadingsCommand::Tail(args) } => {
+                commands::readings::tail(global, args).await
+            }
+            Command::Tool { command: ToolCommand::List } => commands::tool::list(global).await,
+            Command::Tool { command: ToolCommand::Info(args) } => commands::tool::info(global, args).await,
+            Command::Tool { command: ToolCommand::Call(args) } => commands::tool::call(global, args).await,
+            Command::Check(_) | Command::Sensor { .. } | Command::Version => Ok(()),
+        }
+    });
+    // A thread that a driver blocks must not keep the process from ending.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    result
+}

@@ -1,0 +1,7 @@
+//! `sedge`: the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sedge::main()
+}

@@ -1,0 +1,49 @@
+//! How readings look to a person and to a program.
+
+use sedge_mqtt::wire::ReadingFrame;
+use sedge_plugin::clock::rfc3339;
+use sedge_plugin::{Quality, Reading, SensorDescriptor, Value};
+use serde_json::{Value as Json, json};
+
+/// One line: `17:28:24 kitchen temperature=21.53°C humidity=44.1%`.
+pub(crate) fn line(reading: &Reading, sensor: Option<&SensorDescriptor>) -> String {
+    let unit = |field: &str| {
+        sensor.and_then(|sensor| sensor.fields.get(field)).map_or("", |field| field.unit.symbol())
+    };
+    let frame = ReadingFrame::from(reading);
+    format!("{} {} {}", time(frame.ts), reading.sensor, fields(&frame, unit))
+}
+
+/// `temperature=21.53°C humidity=- (crc)`.
+pub(crate) fn fields<'a>(frame: &ReadingFrame, unit: impl Fn(&str) -> &'a str) -> String {
+    let why =
+        |field: &str| frame.err.iter().find(|(name, _)| name == field).map_or("missing", |(_, why)| why);
+    let mark = |field: &str| {
+        let quality = frame.q.iter().find(|(name, _)| name == field).map(|(_, quality)| *quality);
+        quality.map(|quality| format!(" ({})", word(quality))).unwrap_or_default()
+    };
+    let field = |(name, value): &(String, Option<Value>)| match value {
+        Some(value) => format!("{name}={value}{}{}", unit(name), mark(name)),
+        None => format!("{name}=- ({})", why(name)),
+    };
+    frame.fields.iter().map(field).collect::<Vec<_>>().join(" ")
+}
+
+fn word(quality: Quality) -> String {
+    serde_json::to_value(quality).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// The time of day in UTC; dashes while it is not known.
+pub(crate) fn time(wall_ms: Option<i64>) -> String {
+    let text = wall_ms.map(rfc3339).unwrap_or_default();
+    text.get(11..19).unwrap_or("--:--:--").into()
+}
+
+/// A reading for a program: its frame, and whose it is.
+pub(crate) fn json(node: &str, sensor: &str, frame: &ReadingFrame) -> Json {
+    let mut object = json!({ "node": node, "sensor": sensor });
+    if let (Some(object), Ok(Json::Object(frame))) = (object.as_object_mut(), serde_json::to_value(frame)) {
+        object.extend(frame);
+    }
+    object
+}

@@ -1,0 +1,20 @@
+//! What a whole node promises: the real binary, real brokers, simulated hardware.
+//!
+//! Waiting is for events, under one generous limit; nothing sleeps and nothing measures time.
+
+#[path = "broker/mod.rs"]
+mod broker;
+#[path = "../../plugins/mqtt/tests/promises/support/brokers.rs"]
+mod brokers;
+#[path = "promises/commands.rs"]
+mod commands;
+#[path = "promises/demo.rs"]
+mod demo;
+#[path = "promises/layers.rs"]
+mod layers;
+#[path = "promises/node.rs"]
+mod node;
+#[path = "promises/program.rs"]
+mod program;
+
+use broker::clients;
