@@ -34,6 +34,9 @@ pub(crate) use queue::{Bell, Queue};
 pub use subscription::Subscription;
 use table::{Action, Entry, Payload, Slot, Table};
 
+/// Registrations that one plugin may have.
+const ORDERS: u64 = 1 << 16;
+
 /// How a chain ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Chained<M> {
@@ -175,7 +178,7 @@ impl Bus {
         let bell = Arc::new(Bell::default());
         let dropped = Arc::new(AtomicU64::new(0));
         let queue = Arc::new(Queue::new(&options, bell.clone(), dropped.clone()));
-        let order = self.next_order();
+        let order = self.next_orders();
         self.update(|table| table.insert(slot::<T>(owner, order, options, Action::Observe(queue.clone()))));
         Subscription { bus: self.clone(), owner: owner.clone(), order, queue, bell, dropped }
     }
@@ -195,8 +198,9 @@ impl Bus {
         self.shared.table.load().entry::<T>().map_or(0, Entry::waiting)
     }
 
-    pub(crate) fn next_order(&self) -> u64 {
-        self.shared.order.fetch_add(1, Ordering::Relaxed)
+    /// The first of a block of numbers that say who registered earlier.
+    pub(crate) fn next_orders(&self) -> u64 {
+        self.shared.order.fetch_add(ORDERS, Ordering::Relaxed)
     }
 
     /// Makes the next table and swaps it in.

@@ -9,7 +9,7 @@ use sedge_plugin::context::Host;
 use sedge_plugin::{
     BoxFuture, Clock, Directory, Draft, Id, PluginError, SensorDescriptor, ToolCall, ToolOutcome,
 };
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -22,7 +22,7 @@ pub(crate) struct PluginHost {
     state: Arc<NodeState>,
     tools: ToolRegistry,
     /// To the keeper: amiss, or well again.
-    degraded: mpsc::Sender<Option<String>>,
+    degraded: watch::Sender<Option<String>>,
     tasks: Mutex<JoinSet<()>>,
     ended: AtomicBool,
 }
@@ -31,7 +31,7 @@ impl PluginHost {
     pub(crate) fn new(
         state: Arc<NodeState>,
         tools: ToolRegistry,
-        degraded: mpsc::Sender<Option<String>>,
+        degraded: watch::Sender<Option<String>>,
     ) -> Self {
         Self { state, tools, degraded, tasks: Mutex::default(), ended: AtomicBool::new(false) }
     }
@@ -93,7 +93,6 @@ impl Host for PluginHost {
     }
 
     fn degraded(&self, _: &Id, reason: Option<String>) {
-        // A full channel means that the keeper has several of these to read already; the last one it reads is recent.
-        let _ = self.degraded.try_send(reason);
+        self.degraded.send_replace(reason);
     }
 }

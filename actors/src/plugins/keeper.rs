@@ -7,6 +7,7 @@
 //! A handler that blocks its thread cannot be ended from outside. It is given up: the thread is left to itself, the
 //! plugin is started anew, once; should that block as well, the plugin rests until the first one returns.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use kameo::actor::{ActorRef, PreparedActor};
 use kameo::error::{ActorStopReason, PanicError};
 use kameo::mailbox;
 use sedge_plugin::{Context, Id, PluginStatus, State};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
@@ -23,7 +24,8 @@ use super::actor::{ActorArgs, MAILBOX, Mailbox, PluginActor, Pulse, SetupError};
 use super::host::PluginHost;
 use super::lifecycle::{End, Lifecycle, Todo};
 use super::spec::{PluginSpec, Standing};
-use crate::bus::table::Ask;
+use super::wiring::{Order, Subscribe};
+use crate::bus::{self, table::Ask};
 use crate::state::NodeState;
 use crate::tools::ToolRegistry;
 
@@ -68,6 +70,7 @@ pub(crate) fn keep(spec: PluginSpec, state: Arc<NodeState>, tools: ToolRegistry)
     // The handler that runs, what is left in the queues, the teardown: each has its time.
     let patience = spec.teardown_deadline * 2 + GRACE;
     let keeper = Keeper {
+        orders: state.bus.next_orders(),
         life: Lifecycle::new(spec.policy),
         spec,
         state,
@@ -80,8 +83,24 @@ pub(crate) fn keep(spec: PluginSpec, state: Arc<NodeState>, tools: ToolRegistry)
     Kept { id, stop, first: Some(first), task: tokio::spawn(keeper.run()), patience }
 }
 
+/// A start of a plugin that runs, or is being set up.
+struct Live {
+    actor: ActorRef<PluginActor>,
+    run: Run,
+    /// Told once that the set-up is over.
+    well: oneshot::Receiver<()>,
+    pulse: Arc<Pulse>,
+    host: Arc<PluginHost>,
+    amiss: watch::Receiver<Option<String>>,
+    /// Subscribed to when the set-up is over.
+    after: Vec<Subscribe>,
+    has_tools: bool,
+}
+
 struct Keeper {
     spec: PluginSpec,
+    /// Where its registrations count from: the same after a restart, so that ties keep their order.
+    orders: u64,
     life: Lifecycle,
     state: Arc<NodeState>,
     tools: ToolRegistry,
@@ -102,7 +121,7 @@ impl Keeper {
         loop {
             let end = self.live_once().await;
             self.first_done = None; // Whoever waited for the first start goes on.
-            let before = (self.life.state(), self.life.reason().map(str::to_owned));
+            let before = self.standing();
             let todo = self.life.ended(end, self.state.clock.up(), fastrand::f64());
             self.tell(Some(before));
             match todo {
@@ -133,17 +152,32 @@ impl Keeper {
         if self.life.state() == State::Starting {
             self.tell(None);
         }
-        let (amiss, mut amiss_rx) = mpsc::channel(8);
+        let live = match self.begin() {
+            Ok(live) => live,
+            Err(end) => return end,
+        };
+        let host = live.host.clone();
+        let end = self.watch(live).await;
+        self.state.bus.unsubscribe(&self.spec.id);
+        self.tools.suspend(&self.spec.id);
+        host.end();
+        end
+    }
+
+    /// Starts a fresh actor.
+    fn begin(&self) -> Result<Live, End> {
+        let (amiss, amiss_rx) = watch::channel(None);
         let host = Arc::new(PluginHost::new(self.state.clone(), self.tools.clone(), amiss));
-        let bus = self.state.bus.clone();
         let context = Context::new(self.spec.id.clone(), host.clone());
-        let start =
-            (self.spec.start)(context.clone(), self.dropped.clone(), Box::new(move || bus.next_order()));
-        let (has_tools, mut after) = (start.has_tools, start.after);
+        let mut orders = self.orders..;
+        let order: Order = Box::new(move || orders.next().unwrap_or(u64::MAX));
+        let make = || (self.spec.start)(context.clone(), self.dropped.clone(), order);
+        let start = catch_unwind(AssertUnwindSafe(make)).map_err(|panic| {
+            End::Failed(format!("its hooks panicked: {}", bus::panic_text(panic.as_ref())))
+        })?;
         let prepared = PreparedActor::<PluginActor>::new(mailbox::bounded(MAILBOX));
         let actor = prepared.actor_ref().clone();
-        let asker: Arc<dyn Ask> = Arc::new(Mailbox(actor.clone()));
-        let (ready, mut well) = oneshot::channel();
+        let (ready, well) = oneshot::channel();
         let pulse = Arc::new(Pulse::default());
         let args = ActorArgs {
             id: self.spec.id.clone(),
@@ -155,22 +189,37 @@ impl Keeper {
             teardown_deadline: self.spec.teardown_deadline,
             ready,
         };
-        self.subscribe(start.before, &asker);
-        let mut run = prepared.spawn(args);
+        self.subscribe(start.before, &actor);
+        let run = prepared.spawn(args);
+        Ok(Live {
+            actor,
+            run,
+            well,
+            pulse,
+            host,
+            amiss: amiss_rx,
+            after: start.after,
+            has_tools: start.has_tools,
+        })
+    }
+
+    /// Watches an actor until it has ended, its teardown included; or until it is given up.
+    async fn watch(&mut self, mut live: Live) -> End {
         let mut stopping = false;
-        let mut watch = tokio::time::interval(self.spec.policy.watch);
-        let end = loop {
+        let mut look = tokio::time::interval(self.spec.policy.watch);
+        loop {
             tokio::select! {
                 biased;
-                Ok(()) = &mut well, if !well.is_terminated() => {
-                    self.subscribe(std::mem::take(&mut after), &asker);
-                    self.started(&actor, has_tools).await;
+                Ok(()) = &mut live.well, if !live.well.is_terminated() => {
+                    self.subscribe(std::mem::take(&mut live.after), &live.actor);
+                    self.started(&live.actor, live.has_tools).await;
                 }
-                ended = &mut run => break end_of(ended),
-                Some(reason) = amiss_rx.recv() => {
-                    let before = (self.life.state(), self.life.reason().map(str::to_owned));
+                ended = &mut live.run => return if stopping { End::Stopped } else { end_of(ended) },
+                Ok(()) = live.amiss.changed() => {
+                    let reason = live.amiss.borrow_and_update().clone();
+                    let before = self.standing();
                     self.life.degraded(reason);
-                    if before != (self.life.state(), self.life.reason().map(str::to_owned)) {
+                    if before != self.standing() {
                         self.tell(Some(before));
                     }
                 }
@@ -178,35 +227,36 @@ impl Keeper {
                     stopping = true;
                     // Nothing new comes in; what is queued is handed over before the teardown.
                     self.state.bus.unsubscribe(&self.spec.id);
-                    if well.is_terminated() {
-                        let _ = actor.stop_gracefully().await;
+                    if live.well.is_terminated() {
+                        let _ = live.actor.stop_gracefully().await;
                     } else {
-                        run.abort(); // Still being set up: there is nothing to tear down.
+                        live.run.abort(); // Still being set up: there is nothing to tear down.
                     }
                 }
-                _ = watch.tick() => {
-                    if let Some(over) = pulse.overdue(self.state.clock.up()).filter(|over| *over > GRACE) {
-                        break self.abandon(run, over);
+                _ = look.tick() => {
+                    if let Some(over) = live.pulse.overdue(self.state.clock.up()).filter(|over| *over > GRACE) {
+                        return self.abandon(live.run, over);
                     }
                 }
             }
-        };
-        self.state.bus.unsubscribe(&self.spec.id);
-        self.tools.suspend(&self.spec.id);
-        host.end();
-        if stopping { End::Stopped } else { end }
+        }
     }
 
-    fn subscribe(&self, hooks: Vec<super::wiring::Subscribe>, asker: &Arc<dyn Ask>) {
+    fn standing(&self) -> (State, Option<String>) {
+        (self.life.state(), self.life.reason().map(str::to_owned))
+    }
+
+    /// Puts subscriptions into the table, all at once.
+    fn subscribe(&self, hooks: Vec<Subscribe>, actor: &ActorRef<PluginActor>) {
         if !hooks.is_empty() {
-            self.state
-                .bus
-                .update(|table| hooks.into_iter().for_each(|hook| hook(table, &self.spec.id, asker)));
+            let asker: Arc<dyn Ask> = Arc::new(Mailbox(actor.clone()));
+            let id = &self.spec.id;
+            self.state.bus.update(|table| hooks.into_iter().for_each(|hook| hook(table, id, &asker)));
         }
     }
 
     async fn started(&mut self, actor: &ActorRef<PluginActor>, has_tools: bool) {
-        let before = (self.life.state(), self.life.reason().map(str::to_owned));
+        let before = self.standing();
         self.life.started(self.state.clock.up());
         self.tell(Some(before));
         if has_tools {

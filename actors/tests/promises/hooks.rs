@@ -37,8 +37,19 @@ impl Topic for WhoKnows {
     const DOC: &'static str = "Fired by a test.";
 }
 
+/// Makes the plugin of that id panic.
+struct Stumble;
+impl Topic for Stumble {
+    type Message = Id;
+    type Answer = ();
+    type Kind = Observe;
+    const NAME: &'static str = "stumble";
+    const DOC: &'static str = "Fired by a test.";
+}
+
 /// Appends its letter, or fails as told; answers to the name `n` of its own.
 struct Letter {
+    id: Id,
     args: LetterArgs,
 }
 
@@ -50,20 +61,28 @@ struct LetterArgs {
     veto: bool,
 }
 
-/// The same at three priorities: a plugin's subscriptions are fixed by its type.
+/// The same at any priority: a plugin's subscriptions are fixed by its type.
 struct At<const PRIORITY: i32>(Letter);
 
 impl<const PRIORITY: i32> Plugin for At<PRIORITY> {
     type Args = LetterArgs;
     const MANIFEST: Manifest = Manifest::new("letter", "1.0.0", "Appends its letter.");
-    async fn setup(args: &LetterArgs, _: Context) -> Result<Self, PluginError> {
-        Ok(Self(Letter { args: args.clone() }))
+    async fn setup(args: &LetterArgs, ctx: Context) -> Result<Self, PluginError> {
+        Ok(Self(Letter { id: ctx.id().clone(), args: args.clone() }))
     }
     fn hooks(hooks: &mut impl Hooks<Self>, _: &Self::Args, _: &Context) {
         let options = Options { priority: PRIORITY, deadline: Duration::from_secs(1), ..Options::default() };
         hooks.chain::<Letters>(options);
         hooks.collect::<Census>(options);
         hooks.first::<WhoKnows>(options);
+        hooks.observe::<Stumble>(options);
+    }
+}
+
+impl<const PRIORITY: i32> Observer<Stumble> for At<PRIORITY> {
+    async fn observe(&mut self, who: Arc<Id>) -> Result<(), PluginError> {
+        assert!(*who != self.0.id, "stumbled");
+        Ok(())
     }
 }
 
@@ -115,6 +134,17 @@ async fn a_chain_runs_in_priority_order_and_ties_in_the_order_of_activation() {
     ])
     .await;
     assert_eq!(run(&node).await, Chained::Passed("abcde".into()));
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_restarts_keeps_its_place_in_a_chain() {
+    let node = node(vec![letter::<1>('a', Does::Well), letter::<1>('b', Does::Well)]).await;
+    assert_eq!(run(&node).await, Chained::Passed("ab".into()));
+    node.bus().publish::<Stumble>(id("p-a")).await;
+    let mut states = node.bus().subscribe::<topics::PluginStateChanged>(&id("ear"), Options::default());
+    while states.next().await.state != State::Running {}
+    assert_eq!(run(&node).await, Chained::Passed("ab".into()));
     node.stop().await;
 }
 

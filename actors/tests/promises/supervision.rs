@@ -126,6 +126,31 @@ async fn what_a_plugin_lacks_is_a_reason_to_skip_it_and_it_comes_when_that_appea
     stage.stop().await;
 }
 
+/// Panics while it subscribes.
+struct Clumsy;
+impl Plugin for Clumsy {
+    type Args = ();
+    const MANIFEST: Manifest = Manifest::new("clumsy", "1.0.0", "Panics while it subscribes.");
+    async fn setup(_: &(), _: Context) -> Result<Self, PluginError> {
+        Ok(Self)
+    }
+    fn hooks(_: &mut impl Hooks<Self>, _: &(), _: &Context) {
+        panic!("tangled wires");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_subscribing_is_a_failure_like_any_other() {
+    let node = Node::new(node_info("clumsy"), Arc::new(HandClock::default()));
+    let node = node.start(vec![PluginSpec::new::<Clumsy>(id("clumsy"), ())]).await;
+    let status = node.directory().plugins["clumsy"].clone();
+    assert_eq!(
+        (status.state, status.reason.as_deref()),
+        (State::BackingOff, Some("its hooks panicked: tangled wires"))
+    );
+    node.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn wrong_settings_fail_a_plugin_and_it_is_not_tried_again() {
     let mut stage = Stage::start(|log| vec![("wrong", Script::new(log).setup(Does::IsMisconfigured))]).await;
