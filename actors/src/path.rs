@@ -1,7 +1,10 @@
 //! The path of a reading: process, validate, number, deliver.
 //!
 //! ```text
-//! draft ─▶ Process (chain) ─▶ Validate (chain) ─▶ sequence number ─▶ Deliver (observe)
+//! bytes ─▶ Extract (first)
+//!             │
+//! draft ◀─────┘
+//!   └───▶ Process (chain) ─▶ Validate (chain) ─▶ sequence number ─▶ Deliver (observe)
 //!             veto: held back,    veto: marked,
 //!             counted             counted, kept
 //! ```

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sedge_plugin::context::Host;
+use sedge_plugin::topics::{Extract, RawPayload};
 use sedge_plugin::{
-    BoxFuture, Clock, Directory, Draft, Id, PluginError, SensorDescriptor, ToolCall, ToolOutcome,
+    BoxFuture, Clock, Directory, Draft, Frame, Id, PluginError, SensorDescriptor, ToolCall, ToolOutcome,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -50,6 +51,10 @@ impl Host for PluginHost {
 
     fn submit<'a>(&'a self, plugin: &'a Id, draft: Draft) -> BoxFuture<'a, Result<(), PluginError>> {
         Box::pin(path::submit(&self.state, plugin, draft))
+    }
+
+    fn extract(&self, raw: RawPayload) -> BoxFuture<'_, Option<Frame>> {
+        Box::pin(async { self.state.bus.first::<Extract>(raw).await.map(|(_, frame)| frame) })
     }
 
     fn announce(&self, plugin: &Id, sensor: SensorDescriptor) {

@@ -78,6 +78,8 @@ pub(crate) fn keep(spec: PluginSpec, state: Arc<NodeState>, tools: ToolRegistry)
         stopped,
         first_done: Some(first_done),
         dropped: Arc::default(),
+        told_dropped: 0,
+        dropping: false,
         abandoned: None,
     };
     Kept { id, stop, first: Some(first), task: tokio::spawn(keeper.run()), patience }
@@ -107,6 +109,8 @@ struct Keeper {
     stopped: watch::Receiver<bool>,
     first_done: Option<oneshot::Sender<()>>,
     dropped: Arc<AtomicU64>,
+    told_dropped: u64,
+    dropping: bool,
     /// A start whose thread is blocked.
     abandoned: Option<Run>,
 }
@@ -234,12 +238,29 @@ impl Keeper {
                     }
                 }
                 _ = look.tick() => {
+                    self.tell_of_drops();
                     if let Some(over) = live.pulse.overdue(self.state.clock.up()).filter(|over| *over > GRACE) {
                         return self.abandon(live.run, over);
                     }
                 }
             }
         }
+    }
+
+    /// A queue that overflows is told in the plugin's status while it does, and once in the log.
+    fn tell_of_drops(&mut self) {
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        let more = dropped - self.told_dropped;
+        if more > 0 {
+            if !self.dropping {
+                warn!(plugin = %self.spec.id, dropped, "Its queue is full: it does not keep up, and messages are dropped.");
+            }
+            self.tell(Some(self.standing()));
+        } else if self.dropping {
+            info!(plugin = %self.spec.id, dropped, "Keeps up again.");
+        }
+        self.dropping = more > 0;
+        self.told_dropped = dropped;
     }
 
     fn standing(&self) -> (State, Option<String>) {

@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use sedge_actors::{Counts, Node, PluginSpec, RunningNode, Subscription, TokioClock, node_info};
 use sedge_plugin::prelude::*;
-use sedge_plugin::topics::{Deliver, Process, SensorChange, SensorChanged, Validate};
+use sedge_plugin::topics::{
+    Deliver, Extract, PluginStateChanged, Process, RawPayload, SensorChange, SensorChanged, Validate,
+};
 
 use super::support::id;
 
@@ -102,6 +104,72 @@ async fn a_rejected_reading_is_not_lost_but_marked_and_counted() {
     assert_eq!(ear.next().await.frame.samples[0].quality, Quality::Rejected);
     assert_eq!(ear.next().await.frame.samples[0].quality, Quality::Ok);
     assert_eq!(node.counts(), Counts { delivered: 2, suppressed: 0, rejected: 1 });
+    node.stop().await;
+}
+
+/// Hears numbers as text from a line that is not there.
+struct Line(Context);
+impl Plugin for Line {
+    type Args = ();
+    const MANIFEST: Manifest = Manifest::new("line", "1.0.0", "Hears numbers as text.");
+    async fn setup(_: &(), ctx: Context) -> Result<Self, PluginError> {
+        ctx.announce(SensorDescriptor::new(ctx.id().clone(), "line", "1.0.0", "tty0", FIELDS));
+        Ok(Self(ctx))
+    }
+    fn every(&self) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+    async fn tick(&mut self) -> Result<(), PluginError> {
+        self.0.submit_raw(self.0.id(), "decimal", b"21.5".to_vec()).await
+    }
+}
+
+/// Knows numbers as text.
+struct Decimal;
+impl Plugin for Decimal {
+    type Args = ();
+    const MANIFEST: Manifest = Manifest::new("decimal", "1.0.0", "Knows numbers as text.");
+    async fn setup(_: &(), _: Context) -> Result<Self, PluginError> {
+        Ok(Self)
+    }
+    fn hooks(hooks: &mut impl Hooks<Self>, _: &(), _: &Context) {
+        hooks.first::<Extract>(Options::default());
+    }
+}
+impl Answer<Extract> for Decimal {
+    async fn answer(&mut self, raw: Arc<RawPayload>) -> Result<Option<Frame>, PluginError> {
+        let number = std::str::from_utf8(&raw.bytes).ok().filter(|_| raw.format == "decimal");
+        Ok(number.and_then(|text| text.parse::<f64>().ok()).map(|number| {
+            let mut frame = Frame::default();
+            frame.push("temperature", number);
+            frame
+        }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_become_a_reading_by_whoever_knows_their_format() {
+    let node = Node::new(node_info("readings"), Arc::new(TokioClock::default()));
+    let mut ear = node.bus().subscribe::<Deliver>(&id("ear"), Options::default());
+    let node = node
+        .start(vec![PluginSpec::new::<Decimal>(id("decimal"), ()), PluginSpec::new::<Line>(id("line"), ())])
+        .await;
+    assert_eq!(ear.next().await.frame.get("temperature"), Some(&Value::Number(21.5)));
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_nobody_knows_are_a_failure_with_the_name_of_the_format() {
+    let node = Node::new(node_info("readings"), Arc::new(TokioClock::default()));
+    let mut states = node.bus().subscribe::<PluginStateChanged>(&id("ear"), Options::default());
+    let node = node.start(vec![PluginSpec::new::<Line>(id("line"), ())]).await;
+    let status = loop {
+        let status = states.next().await;
+        if status.state == State::Degraded {
+            break status;
+        }
+    };
+    assert!(status.reason.as_deref().unwrap().contains("`decimal`"), "{status:?}");
     node.stop().await;
 }
 

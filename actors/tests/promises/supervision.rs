@@ -152,6 +152,64 @@ async fn a_panic_while_subscribing_is_a_failure_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_full_queue_did_not_take_is_told_in_the_status() {
+    let mut stage = Stage::start(|log| vec![("ear", Script::new(log))]).await;
+    // All at once: the plugin gets no turn in between, and its queue holds 256.
+    for n in 0..300 {
+        stage.node.bus().publish::<Numbers>(n).await;
+    }
+    let status = loop {
+        let status = stage.states.next().await;
+        if status.dropped > 0 {
+            break status;
+        }
+    };
+    assert_eq!((status.state, status.dropped), (State::Running, 44));
+    stage.stop().await;
+}
+
+/// Spawns a task that never ends by itself, and panics after a second.
+struct Parent;
+impl Plugin for Parent {
+    type Args = mpsc::Sender<&'static str>;
+    const MANIFEST: Manifest = Manifest::new("parent", "1.0.0", "Spawns.");
+    async fn setup(args: &Self::Args, ctx: Context) -> Result<Self, PluginError> {
+        struct Child(mpsc::Sender<&'static str>);
+        impl Drop for Child {
+            fn drop(&mut self) {
+                self.0.try_send("ended").unwrap();
+            }
+        }
+        let child = Child(args.clone());
+        // It holds on to the context, as tasks do: that must not keep it alive.
+        let own = ctx.clone();
+        ctx.spawn(async move {
+            child.0.try_send("begun").unwrap();
+            own.sleep(3600 * S).await;
+        });
+        ctx.sleep(S).await;
+        Ok(Self)
+    }
+    fn every(&self) -> Option<Duration> {
+        Some(S)
+    }
+    async fn tick(&mut self) -> Result<(), PluginError> {
+        panic!("dropped everything")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_plugin_spawned_ends_with_it() {
+    let (told, mut tells) = mpsc::channel(100);
+    let node = Node::new(node_info("parent"), Arc::new(HandClock::default()));
+    let node = node.start(vec![PluginSpec::new::<Parent>(id("parent"), told)]).await;
+    for expected in ["begun", "ended", "begun", "ended"] {
+        assert_eq!(tells.recv().await, Some(expected));
+    }
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn wrong_settings_fail_a_plugin_and_it_is_not_tried_again() {
     let mut stage = Stage::start(|log| vec![("wrong", Script::new(log).setup(Does::IsMisconfigured))]).await;
     stage.reaches("wrong", State::Failed).await;

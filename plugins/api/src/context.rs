@@ -25,6 +25,7 @@ use crate::plugin::PluginError;
 use crate::reading::{Draft, Frame};
 use crate::tool::{ToolCall, ToolOutcome};
 use crate::topic::{Observe, Topic};
+use crate::topics::RawPayload;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -34,6 +35,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Host: Send + Sync + 'static {
     fn clock(&self) -> Arc<dyn Clock>;
     fn submit<'a>(&'a self, plugin: &'a Id, draft: Draft) -> BoxFuture<'a, Result<(), PluginError>>;
+    fn extract(&self, raw: RawPayload) -> BoxFuture<'_, Option<Frame>>;
     fn announce(&self, plugin: &Id, sensor: SensorDescriptor);
     fn withdraw(&self, plugin: &Id, sensor: &Id);
     fn publish(&self, topic: TypeId, message: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, ()>;
@@ -75,6 +77,20 @@ impl Context {
     pub async fn submit(&self, sensor: &Id, frame: Frame) -> Result<(), PluginError> {
         let draft = Draft { sensor: sensor.clone(), taken: self.host.clock().taken(), frame };
         self.host.submit(&self.id, draft).await
+    }
+
+    /// Sends bytes on the path of a reading: made a frame by whoever knows their format, then as
+    /// [`submit`](Self::submit).
+    ///
+    /// # Errors
+    /// When nobody knows the format, and as `submit`.
+    pub async fn submit_raw(&self, sensor: &Id, format: &str, bytes: Vec<u8>) -> Result<(), PluginError> {
+        let taken = self.host.clock().taken();
+        let raw = RawPayload { sensor: sensor.clone(), format: format.into(), bytes };
+        let frame = self.host.extract(raw).await.ok_or_else(|| {
+            PluginError::failed(format!("no plugin makes sense of these bytes of format `{format}`"))
+        })?;
+        self.host.submit(&self.id, Draft { sensor: sensor.clone(), taken, frame }).await
     }
 
     /// Makes a sensor known: its fields and their units. To be done before its first reading; again replaces it.

@@ -196,6 +196,11 @@ impl Host for TestNode {
         Box::pin(std::future::ready(result))
     }
 
+    /// No plugin is there to know a format.
+    fn extract(&self, _: crate::topics::RawPayload) -> BoxFuture<'_, Option<crate::Frame>> {
+        Box::pin(std::future::ready(None))
+    }
+
     fn announce(&self, _: &Id, sensor: SensorDescriptor) {
         self.memory().sensors.insert(sensor.id.clone(), sensor);
     }

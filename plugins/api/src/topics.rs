@@ -3,9 +3,9 @@
 //! A plugin may define topics of its own in the same way; another that depends on its crate subscribes by type.
 
 use crate::directory::{PluginStatus, SensorDescriptor};
-use crate::reading::{Draft, Reading};
+use crate::reading::{Draft, Frame, Reading};
 use crate::tool::{Tool, ToolCall, ToolError, ToolOutcome};
-use crate::topic::{Chain, Collect, Observe, Topic};
+use crate::topic::{Chain, Collect, First, Observe, Topic};
 use crate::{Id, Name};
 
 macro_rules! topic {
@@ -33,6 +33,8 @@ topic!(SensorChanged, Observe, "sensor_changed", SensorChange => (),
 topic!(ToolsChanged, Observe, "tools_changed", ToolsChange => (),
     "Fired by the tool registry when tools appear or go, with their plugin. A subscriber may tell others.");
 
+topic!(Extract, First, "extract", RawPayload => Frame,
+    "Fired for bytes in a format that somebody is to know, as from a serial line. A subscriber that knows it answers with what they say.");
 topic!(Process, Chain, "process", Draft => (),
     "Fired for every reading before it is validated. A step may change the fields, or veto: the reading is suppressed and counted.");
 topic!(Validate, Chain, "validate", Draft => (),
@@ -48,6 +50,17 @@ topic!(PostToolExecute, Chain, "post_tool_execute", ToolOutcome => (),
     "Fired after a tool ran. A step may rewrite the result; a veto makes it an error, `denied`.");
 topic!(ToolFailed, Observe, "tool_failed", ToolFailure => (),
     "Fired by the tool registry for every call that has no result. A subscriber may count or tell.");
+
+/// Bytes that somebody is to make sense of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawPayload {
+    /// The sensor that they are of.
+    pub sensor: Id,
+    /// What they are, such as `json` or `nmea`.
+    pub format: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
 
 /// A sensor came, changed or went.
 #[derive(Debug, Clone, PartialEq)]

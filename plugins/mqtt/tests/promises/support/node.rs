@@ -54,6 +54,9 @@ impl Host for FakeHost {
     fn submit<'a>(&'a self, _: &'a Id, _: Draft) -> BoxFuture<'a, Result<(), PluginError>> {
         Box::pin(async { Ok(()) })
     }
+    fn extract(&self, _: sedge_plugin::topics::RawPayload) -> BoxFuture<'_, Option<sedge_plugin::Frame>> {
+        Box::pin(async { None })
+    }
     fn announce(&self, _: &Id, _: SensorDescriptor) {}
     fn withdraw(&self, _: &Id, _: &Id) {}
     fn publish(&self, _: TypeId, _: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, ()> {
