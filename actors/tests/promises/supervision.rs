@@ -54,8 +54,11 @@ async fn three_errors_in_a_row_restart_a_plugin_and_a_success_between_them_does_
     let status = stage.reaches("flaky", State::Running).await;
     assert_eq!((status.reason, status.restarts), (None, 0), "well again, without a restart");
     *tick.lock().unwrap() = Does::Fails;
+    stage.did();
     let status = stage.reaches("flaky", State::BackingOff).await;
     assert_eq!(status.reason.as_deref(), Some("it broke (3 times in a row)"));
+    let did: Vec<_> = stage.did().into_iter().map(|(_, did)| did).collect();
+    assert_eq!(did, [Did::Tick, Did::Tick, Did::Tick, Did::Teardown]);
     stage.stop().await;
 }
 
@@ -250,7 +253,8 @@ async fn a_teardown_that_hangs_or_panics_does_not_hold_up_the_rest() {
 
 #[tokio::test(start_paused = true)]
 async fn stopping_delivers_what_was_queued() {
-    let stage = Stage::start(|log| vec![("ear", Script::new(log))]).await;
+    // It is in the middle of them when it is told to stop.
+    let stage = Stage::start(|log| vec![("ear", Script::new(log).hear(Does::Dawdles))]).await;
     for n in 0..100 {
         stage.node.bus().publish::<Numbers>(n).await;
     }

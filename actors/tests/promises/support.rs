@@ -22,6 +22,7 @@ pub enum Does {
     Hangs,
     Lacks,
     IsMisconfigured,
+    Dawdles,
 }
 
 impl Does {
@@ -31,6 +32,10 @@ impl Does {
             Self::Fails => Err(PluginError::failed("it broke")),
             Self::Panics => panic!("it panicked"),
             Self::Hangs => std::future::pending().await,
+            Self::Dawdles => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Ok(())
+            }
             Self::Lacks => Err(PluginError::unmet("no such device")),
             Self::IsMisconfigured => Err(PluginError::Settings("line 0 is not a line".into())),
         }
