@@ -22,9 +22,12 @@ use crate::state::NodeState;
 
 /// Takes a draft down the path.
 pub(crate) async fn submit(state: &NodeState, plugin: &Id, draft: Draft) -> Result<(), PluginError> {
-    let source = state.source(&draft.sensor).filter(|source| source.plugin == *plugin).ok_or_else(|| {
-        PluginError::failed(format!("sensor `{}` was not announced by `{plugin}`", draft.sensor))
-    })?;
+    let sensor = draft.sensor.clone();
+    let directory = state.directory();
+    let source = state
+        .source(&sensor)
+        .filter(|source| source.plugin == *plugin && directory.sensors.contains_key(&sensor))
+        .ok_or_else(|| PluginError::failed(format!("sensor `{sensor}` was not announced by `{plugin}`")))?;
     let draft = match state.bus.chain::<Process>(draft).await {
         Chained::Passed(draft) => draft,
         Chained::Vetoed { .. } => {
@@ -40,8 +43,9 @@ pub(crate) async fn submit(state: &NodeState, plugin: &Id, draft: Draft) -> Resu
             draft
         }
     };
-    let boot = state.directory().node.boot;
-    let Draft { sensor, taken, frame } = draft;
+    let boot = directory.node.boot;
+    // A step may change what was measured, not whose it is.
+    let Draft { taken, frame, .. } = draft;
     let reading = Reading { sensor, boot, seq: source.next_seq(), taken, frame };
     state.counters.delivered.fetch_add(1, Ordering::Relaxed);
     state.bus.publish::<Deliver>(Arc::new(reading)).await;

@@ -119,6 +119,13 @@ impl NodeState {
         }
     }
 
+    /// Takes back all sensors of a plugin.
+    pub(crate) fn withdraw_all(&self, plugin: &Id) {
+        let owned = |sensor: &&Id| self.source(sensor).is_some_and(|source| source.plugin == *plugin);
+        let sensors: Vec<Id> = self.directory().sensors.keys().filter(owned).cloned().collect();
+        sensors.iter().for_each(|sensor| self.withdraw(plugin, sensor));
+    }
+
     pub(crate) fn set_status(&self, status: PluginStatus) {
         self.change(|directory| directory.plugins.insert(status.id.clone(), status.clone()));
         self.tell::<PluginStateChanged>(status);

@@ -32,6 +32,9 @@ use crate::state::NodeState;
 /// What a call may take beyond the tool's own limit: its way there and back.
 const TRAVEL: Duration = Duration::from_millis(250);
 
+/// Mistakes in arguments that are told one by one.
+const MOST_MISTAKES: usize = 10;
+
 /// Who runs a tool; none while its plugin does not run.
 type Runner = Option<ActorRef<PluginActor>>;
 
@@ -62,6 +65,9 @@ impl ToolRegistry {
     /// Asks a plugin that has started for its tools, and lists them.
     pub(crate) async fn add(&self, owner: &Id, runner: ActorRef<PluginActor>) {
         let answers = self.state.bus.collect_from::<ToolRegistryBuild>(Arc::new(()), |id| id == owner).await;
+        if answers.is_empty() {
+            return; // It has ended before it could answer; what was listed stays.
+        }
         let tools: Vec<Tool> = answers.into_iter().flat_map(|(_, tools)| tools).collect();
         self.change(|table| {
             let mut change = ToolsChange { added: Vec::new(), gone: Vec::new() };
@@ -82,6 +88,17 @@ impl ToolRegistry {
                 }
             }
             change
+        });
+    }
+
+    /// The plugin does not come back: its tools go.
+    pub(crate) fn remove(&self, owner: &Id) {
+        self.change(|table| {
+            let gone =
+                table.values().filter(|entry| entry.owner == *owner).map(|entry| entry.tool.name.clone());
+            let gone: Vec<Name> = gone.collect();
+            gone.iter().for_each(|name| drop(table.remove(name)));
+            ToolsChange { added: Vec::new(), gone }
         });
     }
 
@@ -114,9 +131,10 @@ impl ToolRegistry {
         let began = Instant::now();
         let (id, tool) = (call.id.clone(), call.tool.clone());
         let result = self.run(call.clone()).await;
-        let outcome = ToolOutcome { id, tool, result, took: began.elapsed() };
+        let outcome = ToolOutcome { id: id.clone(), tool: tool.clone(), result, took: began.elapsed() };
         let outcome = match self.state.bus.chain::<PostToolExecute>(outcome).await {
-            Chained::Passed(outcome) => outcome,
+            // A step may rewrite the result, not whose it is.
+            Chained::Passed(outcome) => ToolOutcome { id, tool, ..outcome },
             Chained::Vetoed { message, by, reason } => {
                 ToolOutcome { result: Err(denied(&by, &reason)), ..message }
             }
@@ -130,7 +148,11 @@ impl ToolRegistry {
     async fn run(&self, call: ToolCall) -> Result<Json, ToolError> {
         let entry = self.find(&call.tool)?;
         fits(&entry, &call.args)?;
-        let call = match self.state.bus.chain::<PreToolExecute>(call.clone()).await {
+        let own = Duration::from_millis(entry.tool.timeout_ms);
+        let limit = call.timeout.map_or(own, |timeout| timeout.min(own));
+        let asked = tokio::time::timeout(limit, self.state.bus.chain::<PreToolExecute>(call.clone())).await;
+        let late = || ToolError::new(ToolErrorCode::Timeout, format!("no result within {limit:?}"));
+        let call = match asked.map_err(|_| late())? {
             Chained::Passed(next) => {
                 if next.args != call.args {
                     fits(&entry, &next.args)?;
@@ -141,8 +163,12 @@ impl ToolRegistry {
             Chained::Vetoed { by, reason, .. } => return Err(denied(&by, &reason)),
         };
         let Some(runner) = &entry.runner else { return Err(self.unavailable(&entry)) };
-        let own = Duration::from_millis(entry.tool.timeout_ms);
-        let limit = call.timeout.map_or(own, |timeout| timeout.min(own));
+        if runner.is_current() {
+            return Err(ToolError::failed(format!(
+                "`{}` would wait for itself: call a tool of one's own from `Context::spawn`, not from a handler",
+                entry.owner
+            )));
+        }
         let (reply, answer) = oneshot::channel();
         runner.tell(CallTool { call, limit, reply }).try_send().map_err(|error| match error {
             SendError::MailboxFull(_) => {
@@ -153,7 +179,7 @@ impl ToolRegistry {
         match tokio::time::timeout(limit + TRAVEL, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(ToolError::failed(format!("`{}` stopped while it ran the tool", entry.owner))),
-            Err(_) => Err(ToolError::new(ToolErrorCode::Timeout, format!("no result within {limit:?}"))),
+            Err(_) => Err(late()),
         }
     }
 
@@ -206,9 +232,13 @@ fn fits(entry: &Entry, args: &Json) -> Result<(), ToolError> {
         "" => mistake.to_string(),
         field => format!("`{field}`: {mistake}"),
     };
-    let texts: Vec<String> = mistakes.iter().map(text).collect();
+    let told = &mistakes[..mistakes.len().min(MOST_MISTAKES)];
+    let mut texts: Vec<String> = told.iter().map(text).collect();
+    if mistakes.len() > told.len() {
+        texts.push(format!("and {} more", mistakes.len() - told.len()));
+    }
     let fields: Vec<_> =
-        mistakes.iter().map(|m| json!({ "pointer": m.pointer, "message": m.to_string() })).collect();
+        told.iter().map(|m| json!({ "pointer": m.pointer, "message": m.to_string() })).collect();
     Err(ToolError {
         code: ToolErrorCode::BadArgs,
         message: texts.join("; "),

@@ -1,5 +1,7 @@
 //! What the engine promises. Each test is named as the promise that it keeps; time is paused throughout.
 
+#[path = "promises/custom.rs"]
+mod custom;
 #[path = "promises/hooks.rs"]
 mod hooks;
 #[path = "promises/readings.rs"]

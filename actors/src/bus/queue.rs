@@ -36,6 +36,17 @@ impl Bell {
     }
 }
 
+/// Counts a message that was not put in, also where its sender was dropped while it waited.
+struct Loss<'a>(Option<&'a AtomicU64>);
+
+impl Drop for Loss<'_> {
+    fn drop(&mut self) {
+        if let Some(dropped) = self.0 {
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What waits for one subscriber of one topic.
 pub(crate) struct Queue<M> {
     ring: ArrayQueue<Arc<M>>,
@@ -79,6 +90,7 @@ impl<M> Queue<M> {
     /// Waits for room, as long as the subscription's deadline; then the message is dropped and counted.
     pub(crate) async fn wait(&self, mut message: Arc<M>) {
         let kept = message.clone();
+        let mut loss = Loss(Some(&self.dropped));
         let put = async {
             loop {
                 // Registered before the try, so that room made in between is not missed.
@@ -91,8 +103,8 @@ impl<M> Queue<M> {
             }
         };
         // A sender is woken when half the queue is free, not for each place: its last try may find one of those.
-        if tokio::time::timeout(self.patience, put).await.is_err() && self.offer(kept).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        if tokio::time::timeout(self.patience, put).await.is_ok() || self.offer(kept).is_ok() {
+            loss.0 = None;
         }
     }
 
@@ -112,5 +124,12 @@ impl<M> Queue<M> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.ring.is_empty()
+    }
+}
+
+/// What nobody will take any more, as when its plugin broke, is counted.
+impl<M> Drop for Queue<M> {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(self.ring.len() as u64, Ordering::Relaxed);
     }
 }

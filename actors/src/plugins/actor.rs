@@ -1,13 +1,13 @@
 //! The actor around a plugin: hands it one thing at a time, and watches how it takes it.
 //!
-//! Control messages (hooks that are asked, tool calls, stop) come through the mailbox; observed messages come through
-//! the plugin's own queues and are handed over in batches, which costs a channel's send and not a mailbox message.
+//! Control messages (hooks that are asked, tool calls) come through the mailbox; observed messages come through the
+//! plugin's own queues, which costs a channel's send and not a mailbox message. Neither can starve the other, or ticks.
 //!
-//! An actor ends by itself: when it is told to, when a handler hangs, after [`FAILURES`] failures in a row. A panic is
-//! caught by kameo, which then runs [`on_stop`](Actor::on_stop) all the same. Whoever started it waits for its end and
-//! decides what then.
+//! An actor ends by itself: when it is told to, when a handler hangs, after [`FAILURES`] failures in a row of one kind. A
+//! panic is caught by kameo, which then runs [`on_stop`](Actor::on_stop) all the same. Whoever started it waits for its
+//! end and decides what then.
 
-use std::convert::Infallible;
+use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -19,22 +19,24 @@ use kameo::actor::{ActorRef, WeakActorRef};
 use kameo::error::{ActorStopReason, PanicError};
 use kameo::mailbox::{MailboxReceiver, Signal};
 use kameo::message::{Context as KameoContext, Message};
-use sedge_plugin::{BoxFuture, Clock, Context, Id, PluginError, ToolCall, ToolError, ToolErrorCode};
+use sedge_plugin::{BoxFuture, Clock, Id, PluginError, ToolCall, ToolError, ToolErrorCode};
 use serde_json::Value as Json;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracing::{info, warn};
 
 use super::lifecycle::End;
-use super::wiring::{Hitch, Instance, Setup, within};
-use crate::bus::table::{Ask, Edge, Payload, Reply};
+use super::wiring::{Hitch, Instance, Setup, Stop, stopped, within};
+use crate::bus::table::{Ask, Payload, Reply};
 
 /// Control messages that may wait for a plugin.
 pub(crate) const MAILBOX: usize = 64;
-/// Failures in a row that end an actor.
+/// Failures in a row, of ticks or of one topic, that end an actor.
 const FAILURES: u32 = 3;
-/// The least time that a tick gets.
-const TICK_DEADLINE: Duration = Duration::from_secs(5);
+/// The least time that a tick gets: longer than the processors on the path of a reading may take.
+const TICK_DEADLINE: Duration = Duration::from_secs(30);
+/// Messages that are handed over before other things get their turn.
+const BATCH: usize = 64;
 
 /// What the keeper and the actor share: what the one sees of the other without asking.
 #[derive(Default)]
@@ -49,33 +51,45 @@ impl Pulse {
         let until = self.busy_until.load(Ordering::Relaxed);
         if until == 0 { None } else { now.checked_sub(Duration::from_millis(until)) }
     }
+
+    fn busy(&self, now: Duration, deadline: Duration) {
+        let until = now.saturating_add(deadline).as_millis();
+        self.busy_until.store(u64::try_from(until).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+    }
+
+    fn idle(&self) {
+        self.busy_until.store(0, Ordering::Relaxed);
+    }
 }
 
 /// What an actor is started with.
 pub(crate) struct ActorArgs {
     pub(crate) id: Id,
     pub(crate) setup: Setup,
-    pub(crate) context: Context,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pulse: Arc<Pulse>,
+    pub(crate) stop: Stop,
     pub(crate) setup_deadline: Duration,
     pub(crate) teardown_deadline: Duration,
     /// Told that the plugin runs.
     pub(crate) ready: oneshot::Sender<()>,
+    /// Told what is amiss with its handlers.
+    pub(crate) amiss: watch::Sender<Option<String>>,
 }
 
 /// A plugin that runs.
 pub(crate) struct PluginActor {
     id: Id,
     instance: Box<dyn Instance>,
-    context: Context,
     clock: Arc<dyn Clock>,
     pulse: Arc<Pulse>,
+    stop: Stop,
     ticks: Option<Interval>,
     tick_deadline: Duration,
     teardown_deadline: Duration,
-    failures: u32,
-    edge: Edge,
+    /// Failures in a row, by what failed.
+    failing: BTreeMap<&'static str, u32>,
+    amiss: watch::Sender<Option<String>>,
     /// Why it ended, where it ended by itself.
     pub(crate) end: Option<End>,
 }
@@ -85,11 +99,19 @@ impl Actor for PluginActor {
     type Error = SetupError;
 
     async fn on_start(args: ActorArgs, _: ActorRef<Self>) -> Result<Self, SetupError> {
-        let instance = match within(args.setup_deadline, args.setup).await {
-            Ok(instance) => instance,
-            Err(Hitch::Failed(error)) => return Err(SetupError(error.into())),
-            Err(Hitch::Hung(after)) => {
-                return Err(SetupError(End::Failed(format!("its setup did not end within {after:?}"))));
+        args.pulse.busy(args.clock.up(), args.setup_deadline);
+        let setup = tokio::select! {
+            setup = tokio::time::timeout(args.setup_deadline, args.setup) => setup,
+            // Still being set up: there is nothing to tear down.
+            () = stopped(&args.stop) => return Err(SetupError(End::Stopped)),
+        };
+        args.pulse.idle();
+        let instance = match setup {
+            Ok(Ok(instance)) => instance,
+            Ok(Err(error)) => return Err(SetupError(error.into())),
+            Err(_) => {
+                let why = format!("its setup did not end within {:?}", args.setup_deadline);
+                return Err(SetupError(End::Failed(why)));
             }
         };
         let every = instance.every().filter(|every| !every.is_zero());
@@ -98,19 +120,19 @@ impl Actor for PluginActor {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             ticks
         });
-        // Nobody waits any more where the node is stopping; the stop comes through the mailbox.
+        // Nobody waits any more where the node is stopping; the stop is seen in `next`.
         let _ = args.ready.send(());
         Ok(Self {
             id: args.id,
             instance,
-            context: args.context,
             clock: args.clock,
             pulse: args.pulse,
+            stop: args.stop,
             ticks,
             tick_deadline: every.unwrap_or_default().max(TICK_DEADLINE),
             teardown_deadline: args.teardown_deadline,
-            failures: 0,
-            edge: Edge::default(),
+            failing: BTreeMap::new(),
+            amiss: args.amiss,
             end: None,
         })
     }
@@ -122,9 +144,9 @@ impl Actor for PluginActor {
     ) -> Result<Option<Signal<Self>>, SetupError> {
         while self.end.is_none() {
             tokio::select! {
-                biased;
+                () = stopped(&self.stop) => return Ok(None),
                 signal = mailbox.recv() => return Ok(signal),
-                () = poll_fn(|cx| self.instance.poll_observed(cx)) => self.hand_over().await,
+                () = poll_fn(|cx| self.instance.poll_observed(cx)) => self.hand_over(BATCH).await,
                 () = tick(&mut self.ticks) => self.tick().await,
             }
         }
@@ -140,20 +162,28 @@ impl Actor for PluginActor {
     }
 
     async fn on_stop(&mut self, _: WeakActorRef<Self>, reason: ActorStopReason) -> Result<(), SetupError> {
-        // What was accepted before the stop is handed over first; a plugin that broke is not handed any more.
-        if matches!(reason, ActorStopReason::Normal) && self.end.is_none() {
-            self.finish_observed().await;
-        }
         let deadline = self.teardown_deadline;
-        self.busy(deadline);
-        match within(deadline, self.instance.teardown()).await {
-            Ok(()) => {}
-            Err(Hitch::Failed(error)) => warn!(plugin = %self.id, %error, "Teardown failed."),
-            Err(Hitch::Hung(after)) => {
-                warn!(plugin = %self.id, ?after, "Teardown did not end in time and was dropped.")
+        // What was accepted before the stop is handed over first; a plugin that broke is not handed any more. Bounded:
+        // the subscriptions are out of the table by now, so the queues only get shorter.
+        if matches!(reason, ActorStopReason::Normal) && self.end.is_none() {
+            let rest = async {
+                while self.end.is_none() && self.instance.has_observed() {
+                    self.hand_over(BATCH).await;
+                }
+            };
+            if tokio::time::timeout(deadline, rest).await.is_err() {
+                warn!(plugin = %self.id, after = ?deadline, "What was queued could not all be handed over in time.");
             }
         }
-        self.idle();
+        self.pulse.busy(self.clock.up(), deadline);
+        match tokio::time::timeout(deadline, self.instance.teardown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(plugin = %self.id, %error, "Teardown failed."),
+            Err(_) => {
+                warn!(plugin = %self.id, after = ?deadline, "Teardown did not end in time and was dropped.")
+            }
+        }
+        self.pulse.idle();
         Ok(())
     }
 }
@@ -168,86 +198,67 @@ async fn tick(ticks: &mut Option<Interval>) {
 }
 
 impl PluginActor {
-    async fn hand_over(&mut self) {
-        let mut handled = Vec::new();
-        // The batch stands under each message's own deadline; for the watch from outside that of all together counts.
-        self.busy(TICK_DEADLINE);
-        self.instance.hand_over(&mut handled).await;
-        self.idle();
-        for message in handled {
-            self.judge(message.topic, message.result);
-        }
-    }
-
-    /// Bounded: the subscriptions are out of the table by now, so the queues only get shorter.
-    async fn finish_observed(&mut self) {
-        let mut handled = Vec::new();
-        let rest = async {
-            while self.instance.has_observed() && !handled.iter().any(hung) {
-                self.instance.hand_over(&mut handled).await;
+    /// Hands observed messages to the plugin, at most so many; stops at the first that hung.
+    async fn hand_over(&mut self, most: usize) {
+        for _ in 0..most {
+            let now = self.clock.up();
+            let Some((deadline, message)) = self.instance.take_observed(&self.stop) else { return };
+            self.pulse.busy(now, deadline);
+            let handled = message.await;
+            self.pulse.idle();
+            self.judge(handled.topic, handled.result);
+            if self.end.is_some() {
+                return;
             }
-            Ok(())
-        };
-        if let Err(Hitch::Hung(after)) = within(self.teardown_deadline, rest).await {
-            warn!(plugin = %self.id, ?after, "What was queued could not all be handed over in time.");
         }
+        // There is more. A plugin that feeds itself must not keep the thread to itself.
+        tokio::task::yield_now().await;
     }
 
     async fn tick(&mut self) {
-        let deadline = self.tick_deadline;
-        self.busy(deadline);
-        let result = within(deadline, self.instance.tick()).await;
-        self.idle();
+        self.pulse.busy(self.clock.up(), self.tick_deadline);
+        let result = within(self.tick_deadline, &self.stop, self.instance.tick()).await;
+        self.pulse.idle();
         self.judge("tick", result);
     }
 
     /// Counts what failed; ends the actor where it hung or failed too often in a row.
-    fn judge(&mut self, what: &str, result: Result<(), Hitch>) {
+    fn judge(&mut self, what: &'static str, result: Result<(), Hitch>) {
         match result {
+            Ok(()) if self.failing.is_empty() => {}
             Ok(()) => {
-                self.failures = 0;
-                if let Some(failures) = self.edge.recovered() {
-                    info!(plugin = %self.id, failures, "Works again.");
-                    self.context.degraded(None);
+                let Some(failures) = self.failing.remove(what) else { return };
+                info!(plugin = %self.id, what, failures, "Works again.");
+                if self.failing.is_empty() {
+                    self.amiss.send_replace(None);
                 }
             }
             Err(Hitch::Failed(error)) => {
-                self.failures += 1;
-                let first = self.edge.failed();
-                if first {
+                let failures = self.failing.entry(what).or_default();
+                *failures += 1;
+                if *failures == 1 {
                     warn!(plugin = %self.id, %error, what, "A plugin reports a failure.");
                 }
                 match error {
                     PluginError::Unmet(why) => self.end = Some(End::Unmet(why.into())),
                     PluginError::Settings(why) => self.end = Some(End::Settings(why.into())),
-                    PluginError::Failed(why) if self.failures >= FAILURES => {
+                    PluginError::Failed(why) if *failures >= FAILURES => {
                         self.end = Some(End::Failed(format!("{why} ({FAILURES} times in a row)")));
                     }
-                    PluginError::Failed(why) => self.context.degraded(Some(why.into())),
+                    PluginError::Failed(why) => {
+                        self.amiss.send_replace(Some(why.into()));
+                    }
                 }
             }
             Err(Hitch::Hung(after)) => {
-                self.end = Some(End::Failed(format!(
-                    "its handler of `{what}` hung: it did not end within {after:?}"
-                )));
+                let why = format!("its handler of `{what}` hung: it did not end within {after:?}");
+                self.end = Some(End::Failed(why));
+            }
+            Err(Hitch::Stopped) => {
+                warn!(plugin = %self.id, what, "A handler was dropped halfway at the stop.")
             }
         }
     }
-
-    fn busy(&self, deadline: Duration) {
-        let until = self.clock.up() + deadline;
-        self.pulse
-            .busy_until
-            .store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
-    }
-
-    fn idle(&self) {
-        self.pulse.busy_until.store(0, Ordering::Relaxed);
-    }
-}
-
-fn hung(handled: &super::wiring::Handled) -> bool {
-    matches!(handled.result, Err(Hitch::Hung(_)))
 }
 
 /// Why an actor did not start; says so as an [`End`].
@@ -261,12 +272,6 @@ impl From<PluginError> for End {
             PluginError::Settings(why) => Self::Settings(why.into()),
             PluginError::Failed(why) => Self::Failed(why.into()),
         }
-    }
-}
-
-impl From<Infallible> for SetupError {
-    fn from(never: Infallible) -> Self {
-        match never {}
     }
 }
 
@@ -284,18 +289,17 @@ impl Message<AskHook> for PluginActor {
         if ask.reply.is_closed() {
             return; // Whoever asked has given up.
         }
-        self.busy(TICK_DEADLINE);
-        let result = self.instance.answer(ask.hook, ask.message).await;
-        self.idle();
+        let Some(hook) = self.instance.hook(ask.hook) else { return };
+        self.pulse.busy(self.clock.up(), hook.deadline);
+        let result = self.instance.answer(ask.hook, ask.message, &self.stop).await;
+        self.pulse.idle();
         let (reply, verdict) = match result {
             Ok(reply) => (Ok(reply), Ok(())),
             Err(Hitch::Failed(error)) => (Err(error.clone()), Err(Hitch::Failed(error))),
-            Err(Hitch::Hung(after)) => {
-                (Err(PluginError::failed(format!("no answer within {after:?}"))), Err(Hitch::Hung(after)))
-            }
+            Err(hitch) => (Err(PluginError::failed("it did not answer in time")), Err(hitch)),
         };
         let _ = ask.reply.send(reply);
-        self.judge("hook", verdict);
+        self.judge(hook.topic, verdict);
         if self.end.is_some() {
             ctx.stop();
         }
@@ -316,19 +320,18 @@ impl Message<CallTool> for PluginActor {
         if message.reply.is_closed() {
             return;
         }
-        self.busy(message.limit);
-        // A caller that gives up, or a limit that passes, drops the handler where it waits.
+        self.pulse.busy(self.clock.up(), message.limit);
+        // A caller that gives up, a limit that passes, or a stop drops the handler where it waits.
         let result = tokio::select! {
             result = tokio::time::timeout(message.limit, self.instance.call(message.call)) => Some(result),
             () = message.reply.closed() => None,
+            () = super::wiring::stopped_for_long(&self.stop) => None,
         };
-        self.idle();
+        self.pulse.idle();
         let Some(result) = result else { return };
         let _ = message.reply.send(result.unwrap_or_else(|_| {
-            Err(ToolError::new(
-                ToolErrorCode::Timeout,
-                format!("the tool did not end within {:?}", message.limit),
-            ))
+            let text = format!("the tool did not end within {:?}", message.limit);
+            Err(ToolError::new(ToolErrorCode::Timeout, text))
         }));
     }
 }
@@ -344,13 +347,22 @@ impl Ask for Mailbox {
         message: Payload,
         deadline: Duration,
     ) -> BoxFuture<'static, Result<Reply, PluginError>> {
+        if self.0.is_current() {
+            let why = "it would wait for itself: a handler fired a topic that its own plugin answers";
+            return Box::pin(std::future::ready(Err(PluginError::failed(why))));
+        }
         let (reply, answer) = oneshot::channel();
         let sent = self.0.tell(AskHook { hook, message, reply }).try_send();
+        let until = Instant::now().checked_add(deadline);
         Box::pin(async move {
             if sent.is_err() {
                 return Err(PluginError::failed("its mailbox is full or closed"));
             }
-            match tokio::time::timeout(deadline, answer).await {
+            let answer = match until {
+                Some(until) => tokio::time::timeout_at(until, answer).await,
+                None => Ok(answer.await),
+            };
+            match answer {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => Err(PluginError::failed("it stopped before it answered")),
                 Err(_) => Err(PluginError::failed(format!("no answer within {deadline:?}"))),

@@ -22,8 +22,10 @@ use crate::tools::ToolRegistry;
 pub(crate) struct PluginHost {
     state: Arc<NodeState>,
     tools: ToolRegistry,
-    /// To the keeper: amiss, or well again.
+    /// To the keeper: what the plugin says is amiss.
     degraded: watch::Sender<Option<String>>,
+    /// To the keeper: a task of the plugin's own panicked.
+    broken: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
     ended: AtomicBool,
 }
@@ -33,8 +35,9 @@ impl PluginHost {
         state: Arc<NodeState>,
         tools: ToolRegistry,
         degraded: watch::Sender<Option<String>>,
+        broken: watch::Sender<bool>,
     ) -> Self {
-        Self { state, tools, degraded, tasks: Mutex::default(), ended: AtomicBool::new(false) }
+        Self { state, tools, degraded, broken, tasks: Mutex::default(), ended: AtomicBool::new(false) }
     }
 
     /// Ends what the plugin had running beside its handlers, and lets it start nothing more.
@@ -44,12 +47,35 @@ impl PluginHost {
     }
 }
 
+impl PluginHost {
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+}
+
+/// Tells when it is dropped by a panic.
+struct Canary(watch::Sender<bool>);
+
+impl Drop for Canary {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(true);
+        }
+    }
+}
+
 impl Host for PluginHost {
     fn clock(&self) -> Arc<dyn Clock> {
         self.state.clock.clone()
     }
 
     fn submit<'a>(&'a self, plugin: &'a Id, draft: Draft) -> BoxFuture<'a, Result<(), PluginError>> {
+        if self.has_ended() {
+            // The plugin was started anew; a task of its former start has no say any more.
+            return Box::pin(std::future::ready(Err(PluginError::failed(
+                "this start of the plugin has ended",
+            ))));
+        }
         Box::pin(path::submit(&self.state, plugin, draft))
     }
 
@@ -59,13 +85,15 @@ impl Host for PluginHost {
 
     fn announce(&self, plugin: &Id, sensor: SensorDescriptor) {
         let id = sensor.id.clone();
-        if !self.state.announce(plugin, sensor) {
+        if !self.has_ended() && !self.state.announce(plugin, sensor) {
             warn!(%plugin, sensor = %id, "This sensor belongs to another plugin; the announcement was ignored.");
         }
     }
 
     fn withdraw(&self, plugin: &Id, sensor: &Id) {
-        self.state.withdraw(plugin, sensor);
+        if !self.has_ended() {
+            self.state.withdraw(plugin, sensor);
+        }
     }
 
     fn publish(&self, topic: TypeId, message: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, ()> {
@@ -82,15 +110,19 @@ impl Host for PluginHost {
 
     fn spawn(&self, plugin: &Id, future: BoxFuture<'static, ()>) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.ended.load(Ordering::SeqCst) {
+        if self.has_ended() {
             return;
         }
         while let Some(ended) = tasks.try_join_next() {
-            if let Err(error) = ended {
-                warn!(%plugin, %error, "A task of the plugin broke.");
+            if let Err(error) = ended.map_err(|error| error.to_string()) {
+                warn!(%plugin, error, "A task of the plugin broke.");
             }
         }
-        tasks.spawn(future);
+        let canary = Canary(self.broken.clone());
+        tasks.spawn(async move {
+            let _canary = canary;
+            future.await;
+        });
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {

@@ -29,6 +29,8 @@ use crate::bus::{self, table::Ask};
 use crate::state::NodeState;
 use crate::tools::ToolRegistry;
 
+/// Blocked threads that a plugin may leave behind before it is not started any more.
+const MOST_ABANDONED: usize = 2;
 /// By how much a handler must be over its time before it counts as blocking its thread.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -80,7 +82,8 @@ pub(crate) fn keep(spec: PluginSpec, state: Arc<NodeState>, tools: ToolRegistry)
         dropped: Arc::default(),
         told_dropped: 0,
         dropping: false,
-        abandoned: None,
+        abandoned: Vec::new(),
+        since: (State::Discovered, None),
     };
     Kept { id, stop, first: Some(first), task: tokio::spawn(keeper.run()), patience }
 }
@@ -93,7 +96,11 @@ struct Live {
     well: oneshot::Receiver<()>,
     pulse: Arc<Pulse>,
     host: Arc<PluginHost>,
-    amiss: watch::Receiver<Option<String>>,
+    stop: watch::Sender<bool>,
+    /// What its handlers make of it, and what it says of itself.
+    amiss: [watch::Receiver<Option<String>>; 2],
+    /// Told when a task of its own panicked.
+    broken: watch::Receiver<bool>,
     /// Subscribed to when the set-up is over.
     after: Vec<Subscribe>,
     has_tools: bool,
@@ -111,8 +118,10 @@ struct Keeper {
     dropped: Arc<AtomicU64>,
     told_dropped: u64,
     dropping: bool,
-    /// A start whose thread is blocked.
-    abandoned: Option<Run>,
+    /// The state that was told last, and since when it is so.
+    since: (State, Option<i64>),
+    /// Starts whose threads are blocked.
+    abandoned: Vec<Run>,
 }
 
 impl Keeper {
@@ -128,6 +137,11 @@ impl Keeper {
             let before = self.standing();
             let todo = self.life.ended(end, self.state.clock.up(), fastrand::f64());
             self.tell(Some(before));
+            if self.life.state() == State::Failed {
+                // It does not come back until the config changes, so it has nothing to offer.
+                self.tools.remove(&self.spec.id);
+                self.state.withdraw_all(&self.spec.id);
+            }
             match todo {
                 Todo::Nothing => return,
                 Todo::StartAfter(pause) => {
@@ -149,8 +163,11 @@ impl Keeper {
         if *self.stopped.borrow() {
             return End::Stopped;
         }
-        if self.abandoned.as_ref().is_some_and(|run| run.is_finished()) {
-            self.abandoned = None;
+        self.abandoned.retain(|run| !run.is_finished());
+        if self.abandoned.len() >= MOST_ABANDONED {
+            return End::Failed(format!(
+                "{MOST_ABANDONED} threads are blocked by it; waiting for one to return"
+            ));
         }
         self.life.starting();
         if self.life.state() == State::Starting {
@@ -170,8 +187,9 @@ impl Keeper {
 
     /// Starts a fresh actor.
     fn begin(&self) -> Result<Live, End> {
-        let (amiss, amiss_rx) = watch::channel(None);
-        let host = Arc::new(PluginHost::new(self.state.clone(), self.tools.clone(), amiss));
+        let (own, own_rx) = watch::channel(None);
+        let (broken, broken_rx) = watch::channel(false);
+        let host = Arc::new(PluginHost::new(self.state.clone(), self.tools.clone(), own, broken));
         let context = Context::new(self.spec.id.clone(), host.clone());
         let mut orders = self.orders..;
         let order: Order = Box::new(move || orders.next().unwrap_or(u64::MAX));
@@ -182,16 +200,19 @@ impl Keeper {
         let prepared = PreparedActor::<PluginActor>::new(mailbox::bounded(MAILBOX));
         let actor = prepared.actor_ref().clone();
         let (ready, well) = oneshot::channel();
+        let (amiss, amiss_rx) = watch::channel(None);
+        let (stop, stop_rx) = watch::channel(false);
         let pulse = Arc::new(Pulse::default());
         let args = ActorArgs {
             id: self.spec.id.clone(),
             setup: start.setup,
-            context,
             clock: self.state.clock.clone(),
             pulse: pulse.clone(),
+            stop: stop_rx,
             setup_deadline: self.spec.setup_deadline,
             teardown_deadline: self.spec.teardown_deadline,
             ready,
+            amiss,
         };
         self.subscribe(start.before, &actor);
         let run = prepared.spawn(args);
@@ -201,7 +222,9 @@ impl Keeper {
             well,
             pulse,
             host,
-            amiss: amiss_rx,
+            stop,
+            amiss: [amiss_rx, own_rx],
+            broken: broken_rx,
             after: start.after,
             has_tools: start.has_tools,
         })
@@ -210,32 +233,31 @@ impl Keeper {
     /// Watches an actor until it has ended, its teardown included; or until it is given up.
     async fn watch(&mut self, mut live: Live) -> End {
         let mut stopping = false;
-        let mut look = tokio::time::interval(self.spec.policy.watch);
+        let mut look = tokio::time::interval(self.spec.policy.watch.max(Duration::from_millis(1)));
         loop {
+            let [handlers, own] = &mut live.amiss;
             tokio::select! {
                 biased;
                 Ok(()) = &mut live.well, if !live.well.is_terminated() => {
                     self.subscribe(std::mem::take(&mut live.after), &live.actor);
-                    self.started(&live.actor, live.has_tools).await;
+                    self.started(&live);
                 }
-                ended = &mut live.run => return if stopping { End::Stopped } else { end_of(ended) },
-                Ok(()) = live.amiss.changed() => {
-                    let reason = live.amiss.borrow_and_update().clone();
-                    let before = self.standing();
-                    self.life.degraded(reason);
-                    if before != self.standing() {
-                        self.tell(Some(before));
-                    }
+                ended = &mut live.run => {
+                    let end = end_of(ended);
+                    return match (stopping, *live.broken.borrow()) {
+                        (true, _) => End::Stopped,
+                        (false, true) => End::Failed("a task of its own panicked".into()),
+                        (false, false) => end,
+                    };
                 }
+                Ok(()) = handlers.changed() => self.weigh(&live),
+                Ok(()) = own.changed() => self.weigh(&live),
+                Ok(()) = live.broken.changed() => { live.stop.send_replace(true); }
                 () = told_to_stop(&mut self.stopped), if !stopping => {
                     stopping = true;
                     // Nothing new comes in; what is queued is handed over before the teardown.
                     self.state.bus.unsubscribe(&self.spec.id);
-                    if live.well.is_terminated() {
-                        let _ = live.actor.stop_gracefully().await;
-                    } else {
-                        live.run.abort(); // Still being set up: there is nothing to tear down.
-                    }
+                    live.stop.send_replace(true);
                 }
                 _ = look.tick() => {
                     self.tell_of_drops();
@@ -247,6 +269,20 @@ impl Keeper {
         }
     }
 
+    /// Takes over what is amiss: with its handlers, or by its own words.
+    fn weigh(&mut self, live: &Live) {
+        let reason = live.amiss.iter().find_map(|amiss| amiss.borrow().clone());
+        let before = self.standing();
+        self.life.degraded(reason);
+        if before != self.standing() {
+            self.tell(Some(before));
+        }
+    }
+
+    fn standing(&self) -> (State, Option<String>) {
+        (self.life.state(), self.life.reason().map(str::to_owned))
+    }
+
     /// A queue that overflows is told in the plugin's status while it does, and once in the log.
     fn tell_of_drops(&mut self) {
         let dropped = self.dropped.load(Ordering::Relaxed);
@@ -255,16 +291,13 @@ impl Keeper {
             if !self.dropping {
                 warn!(plugin = %self.spec.id, dropped, "Its queue is full: it does not keep up, and messages are dropped.");
             }
-            self.tell(Some(self.standing()));
+            let standing = self.standing();
+            self.tell(Some(standing));
         } else if self.dropping {
             info!(plugin = %self.spec.id, dropped, "Keeps up again.");
         }
         self.dropping = more > 0;
         self.told_dropped = dropped;
-    }
-
-    fn standing(&self) -> (State, Option<String>) {
-        (self.life.state(), self.life.reason().map(str::to_owned))
     }
 
     /// Puts subscriptions into the table, all at once.
@@ -276,30 +309,39 @@ impl Keeper {
         }
     }
 
-    async fn started(&mut self, actor: &ActorRef<PluginActor>, has_tools: bool) {
+    fn started(&mut self, live: &Live) {
         let before = self.standing();
         self.life.started(self.state.clock.up());
+        // It may have said something of itself while it was being set up.
+        self.life.degraded(live.amiss.iter().find_map(|amiss| amiss.borrow().clone()));
         self.tell(Some(before));
-        if has_tools {
-            self.tools.add(&self.spec.id, actor.clone()).await;
+        let first_done = self.first_done.take();
+        if live.has_tools {
+            // Not awaited here: the plugin may take its time, and its keeper must stay awake.
+            let (tools, id, actor) = (self.tools.clone(), self.spec.id.clone(), live.actor.clone());
+            tokio::spawn(async move {
+                tools.add(&id, actor).await;
+                drop(first_done);
+            });
         }
-        self.first_done = None;
     }
 
     /// Leaves a start whose thread is blocked to itself.
     fn abandon(&mut self, run: Run, over: Duration) -> End {
         let why = format!("a handler has blocked its thread for {over:?} beyond its time");
         error!(plugin = %self.spec.id, why, "A plugin blocks a thread of the node; only a process of its own could be ended.");
-        if self.abandoned.is_some() {
-            return End::Unmet(format!("{why}, the second one: waiting for the first to return"));
-        }
-        self.abandoned = Some(run);
+        // Should it ever return, it goes no further: its successor has the hardware.
+        run.abort();
+        self.abandoned.push(run);
         End::Failed(why)
     }
 
     /// Tells the node, and the log where something changed.
-    fn tell(&self, before: Option<(State, Option<String>)>) {
+    fn tell(&mut self, before: Option<(State, Option<String>)>) {
         let (state, reason) = (self.life.state(), self.life.reason());
+        if self.since.0 != state {
+            self.since = (state, self.state.clock.wall_ms());
+        }
         self.log(before);
         self.state.set_status(PluginStatus {
             id: self.spec.id.clone(),
@@ -307,7 +349,7 @@ impl Keeper {
             version: self.spec.version.clone(),
             state,
             reason: reason.map(str::to_owned),
-            since_ms: self.state.clock.wall_ms(),
+            since_ms: self.since.1,
             restarts: self.life.restarts(),
             dropped: self.dropped.load(Ordering::Relaxed),
         });
@@ -343,10 +385,19 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
 
 fn end_of(ended: Result<Result<(PluginActor, ActorStopReason), PanicError>, tokio::task::JoinError>) -> End {
     match ended {
-        Ok(Ok((actor, reason))) => actor.end.unwrap_or_else(|| match reason {
-            ActorStopReason::Panicked(panic) => End::Failed(format!("panicked: {}", panic_text(&panic))),
-            other => End::Failed(format!("ended by itself ({other})")),
-        }),
+        Ok(Ok((mut actor, reason))) => {
+            let end = actor.end.take().unwrap_or_else(|| match reason {
+                ActorStopReason::Panicked(panic) => End::Failed(format!("panicked: {}", panic_text(&panic))),
+                other => End::Failed(format!("ended by itself ({other})")),
+            });
+            // A plugin may panic even while it is dropped.
+            match catch_unwind(AssertUnwindSafe(|| drop(actor))) {
+                Ok(()) => end,
+                Err(panic) => {
+                    End::Failed(format!("panicked while it was dropped: {}", bus::panic_text(panic.as_ref())))
+                }
+            }
+        }
         Ok(Err(panic)) => match panic.downcast::<SetupError>() {
             Some(SetupError(end)) => end,
             None => End::Failed(format!("its setup panicked: {}", panic_text(&panic))),

@@ -4,6 +4,7 @@
 //! set up, and is an [`Instance`]: what the actor drives without knowing what it drives.
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -16,12 +17,18 @@ use sedge_plugin::topic::{
 };
 use sedge_plugin::{BoxFuture, Context, Id, Plugin, PluginError, ToolCall, ToolError, ToolErrorCode, topics};
 use serde_json::Value as Json;
+use tokio::sync::watch;
 
 use crate::bus::table::{Action, Ask, Payload, Reply, Table};
 use crate::bus::{Bell, Queue, slot};
 
-/// How many messages are handed over before control messages are looked at again.
-const BATCH: usize = 64;
+/// How long a plugin that has just started may take to name its tools.
+const TOOLS_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a handler may go on when its plugin is told to stop.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// True when the plugin is told to stop.
+pub(crate) type Stop = watch::Receiver<bool>;
 
 /// What became of one message that a plugin was handed.
 pub(crate) struct Handled {
@@ -35,24 +42,50 @@ pub(crate) enum Hitch {
     Failed(PluginError),
     /// It took longer than this; what it was doing was dropped halfway.
     Hung(Duration),
+    /// The plugin was told to stop; what it was doing was dropped halfway.
+    Stopped,
 }
 
-/// Waits for a handler as long as it may take.
+/// Waits for a handler as long as it may take, and not much longer than the plugin is to live.
 pub(crate) async fn within<T>(
     deadline: Duration,
+    stop: &Stop,
     handler: impl Future<Output = Result<T, PluginError>>,
 ) -> Result<T, Hitch> {
-    match tokio::time::timeout(deadline, pin!(handler)).await {
-        Ok(result) => result.map_err(Hitch::Failed),
-        Err(_) => Err(Hitch::Hung(deadline)),
+    let mut handler = pin!(handler);
+    // Most are done at once; only those that wait need a timer.
+    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(handler.as_mut().poll(cx))).await {
+        return result.map_err(Hitch::Failed);
     }
+    tokio::select! {
+        result = handler => result.map_err(Hitch::Failed),
+        () = tokio::time::sleep(deadline) => Err(Hitch::Hung(deadline)),
+        () = stopped_for_long(stop) => Err(Hitch::Stopped),
+    }
+}
+
+/// Returns when the plugin is told to stop.
+pub(crate) async fn stopped(stop: &Stop) {
+    let mut stop = stop.clone();
+    // An error means that nobody keeps the plugin any more, which is a stop as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Returns when the plugin was told to stop, and had time to finish what it was doing.
+pub(crate) async fn stopped_for_long(stop: &Stop) {
+    stopped(stop).await;
+    tokio::time::sleep(STOP_GRACE).await;
 }
 
 /// A queue of observed messages whose topic is not known here.
 trait Observed<P>: Send + Sync {
     fn is_empty(&self) -> bool;
-    /// Hands the oldest message to the plugin, if there is one.
-    fn hand_over<'a>(&'a self, plugin: &'a mut P) -> Option<BoxFuture<'a, Handled>>;
+    /// Hands the oldest message to the plugin, if there is one; says how long that may take.
+    fn hand_over<'a>(
+        &'a self,
+        plugin: &'a mut P,
+        stop: &'a Stop,
+    ) -> Option<(Duration, BoxFuture<'a, Handled>)>;
 }
 
 struct ObservedTopic<T: Topic> {
@@ -65,11 +98,17 @@ impl<T: Topic<Kind = Observe>, P: Observer<T>> Observed<P> for ObservedTopic<T> 
         self.queue.is_empty()
     }
 
-    fn hand_over<'a>(&'a self, plugin: &'a mut P) -> Option<BoxFuture<'a, Handled>> {
+    fn hand_over<'a>(
+        &'a self,
+        plugin: &'a mut P,
+        stop: &'a Stop,
+    ) -> Option<(Duration, BoxFuture<'a, Handled>)> {
         let message = self.queue.take()?;
-        Some(Box::pin(async move {
-            Handled { topic: T::NAME, result: within(self.deadline, plugin.observe(message)).await }
-        }))
+        let handled = async move {
+            let result = within(self.deadline, stop, plugin.observe(message)).await;
+            Handled { topic: T::NAME, result }
+        };
+        Some((self.deadline, Box::pin(handled)))
     }
 }
 
@@ -77,7 +116,14 @@ impl<T: Topic<Kind = Observe>, P: Observer<T>> Observed<P> for ObservedTopic<T> 
 trait Asked<P>: Send + Sync {
     fn answer<'a>(&'a self, plugin: &'a mut P, message: Payload)
     -> BoxFuture<'a, Result<Reply, PluginError>>;
-    fn deadline(&self) -> Duration;
+    fn hook(&self) -> Hook;
+}
+
+/// A hook that is asked, as the actor sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Hook {
+    pub(crate) topic: &'static str,
+    pub(crate) deadline: Duration,
 }
 
 /// Says which of the plugin's traits a topic is answered by.
@@ -101,8 +147,8 @@ impl<T: Topic<Kind = Chain>, P: Link<T>> Asked<P> for AskedTopic<T, ByLink> {
             Ok(Box::new(plugin.step(message).await?) as Box<dyn Any + Send>)
         })
     }
-    fn deadline(&self) -> Duration {
-        self.deadline
+    fn hook(&self) -> Hook {
+        Hook { topic: T::NAME, deadline: self.deadline }
     }
 }
 
@@ -117,8 +163,8 @@ impl<T: Topic, P: Answer<T>> Asked<P> for AskedTopic<T, ByAnswer> {
             Ok(Box::new(plugin.answer(message).await?) as Box<dyn Any + Send>)
         })
     }
-    fn deadline(&self) -> Duration {
-        self.deadline
+    fn hook(&self) -> Hook {
+        Hook { topic: T::NAME, deadline: self.deadline }
     }
 }
 
@@ -126,8 +172,8 @@ impl<P: Tools> Asked<P> for AskedTopic<topics::ToolRegistryBuild, ByTools> {
     fn answer<'a>(&'a self, plugin: &'a mut P, _: Payload) -> BoxFuture<'a, Result<Reply, PluginError>> {
         Box::pin(async move { Ok(Box::new(Some(plugin.tools())) as Box<dyn Any + Send>) })
     }
-    fn deadline(&self) -> Duration {
-        self.deadline
+    fn hook(&self) -> Hook {
+        Hook { topic: topics::ToolRegistryBuild::NAME, deadline: self.deadline }
     }
 }
 
@@ -243,7 +289,8 @@ impl<P: Plugin> Hooks<P> for Wiring<P> {
     where
         P: Tools,
     {
-        let options = Options::default();
+        // Asked while the plugin may still be in its first tick.
+        let options = Options { deadline: TOOLS_DEADLINE, ..Options::default() };
         self.asked::<topics::ToolRegistryBuild>(options, Box::new(asked_topic::<_, ByTools>(&options)));
         self.call = Some(|plugin, call| Box::pin(plugin.call(call)));
     }
@@ -253,12 +300,18 @@ impl<P: Plugin> Hooks<P> for Wiring<P> {
 pub(crate) trait Instance: Send {
     /// Ready when an observed message waits.
     fn poll_observed(&mut self, cx: &mut TaskContext<'_>) -> Poll<()>;
-    /// Hands waiting messages to the plugin, one batch; stops at the first that hung.
-    fn hand_over<'a>(&'a mut self, handled: &'a mut Vec<Handled>) -> BoxFuture<'a, ()>;
+    /// Hands the oldest message of the next queue to the plugin; says how long that may take.
+    fn take_observed<'a>(&'a mut self, stop: &'a Stop) -> Option<(Duration, BoxFuture<'a, Handled>)>;
     /// Whether an observed message waits.
     fn has_observed(&mut self) -> bool;
+    fn hook(&self, hook: usize) -> Option<Hook>;
     /// Asks a hook.
-    fn answer(&mut self, hook: usize, message: Payload) -> BoxFuture<'_, Result<Reply, Hitch>>;
+    fn answer<'a>(
+        &'a mut self,
+        hook: usize,
+        message: Payload,
+        stop: &'a Stop,
+    ) -> BoxFuture<'a, Result<Reply, Hitch>>;
     /// Runs a tool.
     fn call(&mut self, call: ToolCall) -> BoxFuture<'_, Result<Json, ToolError>>;
     fn every(&self) -> Option<Duration>;
@@ -269,6 +322,8 @@ pub(crate) trait Instance: Send {
 struct Loaded<P> {
     plugin: P,
     wiring: Wiring<P>,
+    /// Whose queue is looked at first.
+    turn: usize,
 }
 
 impl<P: Plugin> Instance for Loaded<P> {
@@ -280,29 +335,30 @@ impl<P: Plugin> Instance for Loaded<P> {
         self.wiring.has_observed()
     }
 
-    fn hand_over<'a>(&'a mut self, handled: &'a mut Vec<Handled>) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            for observed in &self.wiring.observed {
-                // Topic by topic, each at most a batch: a flood on one does not starve the others.
-                for _ in 0..BATCH {
-                    let Some(message) = observed.hand_over(&mut self.plugin) else { break };
-                    let done = message.await;
-                    let hung = matches!(done.result, Err(Hitch::Hung(_)));
-                    handled.push(done);
-                    if hung {
-                        return;
-                    }
-                }
-            }
-        })
+    fn take_observed<'a>(&'a mut self, stop: &'a Stop) -> Option<(Duration, BoxFuture<'a, Handled>)> {
+        // Queue by queue: a flood on one topic does not starve the others.
+        let queues = self.wiring.observed.len();
+        let next =
+            (0..queues).map(|n| (self.turn + n) % queues).find(|&n| !self.wiring.observed[n].is_empty())?;
+        self.turn = next + 1;
+        self.wiring.observed[next].hand_over(&mut self.plugin, stop)
     }
 
-    fn answer(&mut self, hook: usize, message: Payload) -> BoxFuture<'_, Result<Reply, Hitch>> {
+    fn hook(&self, hook: usize) -> Option<Hook> {
+        self.wiring.asked.get(hook).map(|asked| asked.hook())
+    }
+
+    fn answer<'a>(
+        &'a mut self,
+        hook: usize,
+        message: Payload,
+        stop: &'a Stop,
+    ) -> BoxFuture<'a, Result<Reply, Hitch>> {
         Box::pin(async move {
             let Some(asked) = self.wiring.asked.get(hook) else {
                 return Err(Hitch::Failed(PluginError::failed("there is no such hook")));
             };
-            within(asked.deadline(), asked.answer(&mut self.plugin, message)).await
+            within(asked.hook().deadline, stop, asked.answer(&mut self.plugin, message)).await
         })
     }
 
@@ -356,7 +412,7 @@ impl Start {
             has_tools: wiring.call.is_some(),
             setup: Box::pin(async move {
                 let plugin = P::setup(&args, ctx).await?;
-                Ok(Box::new(Loaded { plugin, wiring }) as Box<dyn Instance>)
+                Ok(Box::new(Loaded { plugin, wiring, turn: 0 }) as Box<dyn Instance>)
             }),
         }
     }

@@ -108,7 +108,8 @@ impl Context {
         self.host.publish(TypeId::of::<T>(), Arc::new(message)).await;
     }
 
-    /// Calls a tool, of this or of another plugin.
+    /// Calls a tool of another plugin; one of this plugin only from [`spawn`](Self::spawn), because a handler cannot wait
+    /// for another one of its own plugin.
     pub async fn call(&self, call: ToolCall) -> ToolOutcome {
         self.host.call(call).await
     }

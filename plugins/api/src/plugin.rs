@@ -89,7 +89,7 @@ pub trait Plugin: Send + Sized + 'static {
     }
 
     /// Called at once after [`setup`](Self::setup) and then once per [`every`](Self::every). Has the longer of that and
-    /// five seconds.
+    /// thirty seconds.
     fn tick(&mut self) -> impl Future<Output = Result<(), PluginError>> + Send {
         async { Ok(()) }
     }

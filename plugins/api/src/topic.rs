@@ -110,7 +110,8 @@ pub enum Overflow {
     DropOldest,
     /// The new one goes: for those who want a beginning without holes.
     DropNewest,
-    /// The sender waits, at most as long as the subscription's deadline; then the new one goes.
+    /// The sender waits, at most as long as the subscription's deadline; then the new one goes. One that is sent from
+    /// elsewhere meanwhile may come first.
     Wait,
 }
 
