@@ -24,8 +24,13 @@ pub enum BrokerUrlError {
     #[error("the URL names no host")]
     Host,
     /// Not a number from 1 to 65535.
-    #[error("`{0}` is not a port")]
-    Port(String),
+    #[error(
+        "the port is not a number from 1 to 65535; a user stands before an `@`, as in `mqtt://user:password@host`"
+    )]
+    Port,
+    /// A password without a user.
+    #[error("the URL has a password and no user")]
+    User,
     /// Something behind host and port.
     #[error("the URL of a broker ends with its host and port")]
     Path,
@@ -79,6 +84,7 @@ impl BrokerUrl {
         }
         let (username, password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
             None => (None, None),
+            Some(("", password)) if !password.is_empty() => return Err(BrokerUrlError::User),
             Some((username, "")) => (Some(decoded(username)?), None),
             Some((username, password)) => (Some(decoded(username)?), Some(Secret::new(decoded(password)?))),
         };
@@ -98,7 +104,7 @@ fn host_and_port(place: &str) -> Result<(&str, u16), BrokerUrlError> {
         "" => Ok((host, PORT)),
         port => match port.parse() {
             Ok(number) if number > 0 => Ok((host, number)),
-            _ => Err(BrokerUrlError::Port(port.into())),
+            _ => Err(BrokerUrlError::Port),
         },
     }
 }
@@ -112,8 +118,8 @@ fn decoded(text: &str) -> Result<String, BrokerUrlError> {
             bytes.push(*first);
             continue;
         }
-        let digits =
-            tail.get(..2).and_then(|digits| str::from_utf8(digits).ok()).ok_or(BrokerUrlError::Encoding)?;
+        let digits = tail.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| str::from_utf8(digits).ok()).ok_or(BrokerUrlError::Encoding)?;
         bytes.push(u8::from_str_radix(digits, 16).map_err(|_| BrokerUrlError::Encoding)?);
         rest = &tail[2..];
     }

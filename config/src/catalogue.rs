@@ -60,6 +60,8 @@ pub struct Kind {
 pub struct Catalogue {
     /// In the order in which they are offered to people.
     pub kinds: Vec<Kind>,
+    /// Ids that are taken without a section of their own, each with the section that is about it.
+    pub reserved: Vec<(String, String)>,
 }
 
 impl Catalogue {

@@ -21,14 +21,19 @@ pub(crate) fn taken_ids(
     catalogue: &Catalogue,
     mut instances: Vec<&Instance>,
 ) -> Vec<String> {
-    instances.sort_by_key(|instance| instance.key.start);
+    // A legal id wins over one that was made legal.
+    instances.sort_by_key(|instance| (instance.name != instance.id.as_str(), instance.key.start));
     let mut owners: BTreeMap<&str, &Instance> = BTreeMap::new();
     let mut losers = Vec::new();
     for instance in instances {
         let id = instance.id.as_str();
         // A plugin has its id even when no section names it.
         let plugin = catalogue.find(Section::Plugin, id).filter(|_| instance.section != Section::Plugin);
-        if plugin.is_some() {
+        let reserved = catalogue.reserved.iter().find(|(reserved, _)| reserved == id);
+        if let Some((_, place)) = reserved.filter(|_| instance.section != Section::Plugin) {
+            let message = format!("the id `{id}` is taken by what `{place}` sets up");
+            report.error(Scope::Instance(instance), instance.key.clone(), &message).help("choose another id");
+        } else if plugin.is_some() {
             let message = format!("the id `{id}` is taken by the plugin `{id}`");
             report.error(Scope::Instance(instance), instance.key.clone(), &message).help("choose another id");
         } else if let Some(owner) = owners.get(id) {

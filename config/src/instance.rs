@@ -119,6 +119,13 @@ fn find_kind<'c, K: CommonKeys>(
     if let Some(kind) = catalogue.find(section, kind) {
         return Some(kind);
     }
+    if let Some((_, place)) = catalogue.reserved.iter().find(|(id, _)| id == kind && what == "plugin") {
+        let message = format!("`{kind}` has no section of its own");
+        report
+            .error(Scope::Instance(instance), span, &message)
+            .help(format!("its settings stand in `{place}`"));
+        return None;
+    }
     let known: Vec<&str> = catalogue.names(section).map(|kind| kind.name.as_str()).collect();
     let elsewhere = Section::ALL.into_iter().find(|&section| catalogue.find(section, kind).is_some());
     let help = match (nearest(kind, known.iter().copied()), elsewhere) {

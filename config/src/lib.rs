@@ -15,6 +15,7 @@
 //!     addresses: addresses.into(),
 //! };
 //! let catalogue = Catalogue {
+//!     reserved: Vec::new(),
 //!     kinds: vec![kind(Section::Bus, "i2c", &[]), kind(Section::Sensor, "bme280", &[0x76, 0x77])],
 //! };
 //! let text = r#"

@@ -16,7 +16,7 @@ use sedge_plugin::Secret;
 const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// The longest keep-alive, which MQTT counts in 16 bits of seconds.
-const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(65_535);
+const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(18 * 3600);
 
 /// The broker, and how the node talks to it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -159,9 +159,12 @@ impl Reading<'_, '_> {
         if let Some(why) = wrong_base(&keys.base) {
             self.wrong("base", why, "such as \"sedge/v1\"");
         }
+        if keys.client_id.as_deref().is_some_and(|id| id.starts_with(' ')) {
+            self.wrong("client_id", "the client id begins with a space", "such as \"sedge-pi-kitchen\"");
+        }
         let keep_alive = keys.keep_alive;
         if keep_alive.0 < SHORTEST_KEEP_ALIVE || keep_alive.0 > LONGEST_KEEP_ALIVE {
-            let expected = format!("{} to {}s", Every(SHORTEST_KEEP_ALIVE), LONGEST_KEEP_ALIVE.as_secs());
+            let expected = format!("{} to {}", Every(SHORTEST_KEEP_ALIVE), Every(LONGEST_KEEP_ALIVE));
             self.wrong(
                 "keep_alive",
                 &format!("{keep_alive} is out of range"),
@@ -235,7 +238,8 @@ fn wrong_base(base: &str) -> Option<&'static str> {
         base if base.starts_with('$') => Some("topics that begin with `$` belong to the broker"),
         base if base.starts_with('/') || base.ends_with('/') => Some("the base begins or ends with `/`"),
         base if base.split('/').any(str::is_empty) => Some("the base has an empty level, `//`"),
-        base if base.len() > 256 => Some("the base is longer than 256 bytes"),
+        base if base.starts_with('_') => Some("the base begins with `_`, which is reserved"),
+        base if base.len() > 128 => Some("the base is longer than 128 bytes"),
         _ => None,
     }
 }
@@ -246,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_base_that_makes_no_topics_is_refused() {
-        for base in ["", "/a", "a/", "a//b", "a/+/b", "#", "$SYS/a", "a\0b", &"a".repeat(257)] {
+        for base in ["", "/a", "a/", "a//b", "a/+/b", "#", "$SYS/a", "_a", "a\0b", &"a".repeat(129)] {
             assert!(wrong_base(base).is_some(), "{base}");
         }
         for base in ["sedge/v1", "a", "home/Küche/a$b"] {

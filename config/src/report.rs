@@ -17,6 +17,8 @@ use crate::instance::Instance;
 pub(crate) enum Scope<'a> {
     /// The node: it cannot start.
     Node,
+    /// Something that is no part of the node: all of it runs.
+    Stray,
     /// One instance: the rest of the node runs.
     Instance(&'a Instance),
 }
@@ -65,6 +67,7 @@ impl<'a> Report<'a> {
     pub(crate) fn error(&mut self, scope: Scope<'_>, span: Range<usize>, message: &str) -> &mut Diagnostic {
         let (fatal, owner, component) = match scope {
             Scope::Node => (true, None, None),
+            Scope::Stray => (false, None, None),
             Scope::Instance(instance) => {
                 (false, Some(instance.pointer.clone()), Some(instance.id.to_string()))
             }

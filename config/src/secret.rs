@@ -189,10 +189,16 @@ fn credentials(text: &str) -> Vec<Range<usize>> {
     for (at, scheme) in text.match_indices("://") {
         let start = at + scheme.len();
         let line = text[start..].lines().next().unwrap_or_default();
-        if let Some(end) = line.rfind('@')
-            && let Some(colon) = line[..end].find(':')
-        {
+        let Some(colon) = line.find(':') else { continue };
+        if let Some(end) = line.rfind('@').filter(|end| colon < *end) {
             ranges.push(start + colon + 1..start + end);
+        } else {
+            // No `@`: what is no port may be the password of somebody who forgot the host.
+            let rest = &line[colon + 1..];
+            let end = rest.find(|c: char| "\"' /`,;".contains(c)).unwrap_or(rest.len());
+            if !rest[..end].bytes().all(|byte| byte.is_ascii_digit()) {
+                ranges.push(start + colon + 1..start + colon + 1 + end);
+            }
         }
     }
     ranges

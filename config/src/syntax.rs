@@ -22,19 +22,49 @@ pub(crate) fn read(text: &str) -> Result<Document, Vec<Error>> {
 
 /// Adds a diagnostic for each error.
 pub(crate) fn explain(report: &mut Report<'_>, text: &str, errors: &[Error]) {
+    let mut doubled: Range<usize> = 0..0;
     for error in errors.iter().take(MOST_ERRORS) {
         let span = error.span().unwrap_or_default();
+        if doubled.contains(&span.start) {
+            continue; // All keys of a section that stands twice stand twice.
+        }
         let first = (error.message() == "duplicate key").then(|| first_of_duplicate(text, &span)).flatten();
         match first {
             Some((first, name)) => {
+                doubled = section_of(text, &span);
                 let message = format!("`{name}` stands here twice");
                 report.two_places(span, &message, first, "it stands first").help("keep one of them");
             }
             None => {
-                report.error(Scope::Node, span, &format!("this is not TOML: {}", error.message()));
+                let help = unquoted(text, &span);
+                let diagnostic =
+                    report.error(Scope::Node, span, &format!("this is not TOML: {}", error.message()));
+                if let Some(help) = help {
+                    diagnostic.help(help);
+                }
             }
         }
     }
+}
+
+/// From the header at `span` to the next one; empty where there is no header.
+fn section_of(text: &str, span: &Range<usize>) -> Range<usize> {
+    let line = text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
+    if !text[line..].trim_start().starts_with('[') {
+        return 0..0;
+    }
+    let end = text[span.end..].find("\n[").map_or(text.len(), |next| span.end + next);
+    span.start..end
+}
+
+/// What to do about `kind = tmp117`.
+fn unquoted(text: &str, span: &Range<usize>) -> Option<String> {
+    let start = text.get(..span.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let (key, value) = text[start..].lines().next()?.split_once('=')?;
+    let word = value.split('#').next()?.trim();
+    let is_text = word.starts_with(|c: char| c.is_alphabetic() || c == '/') && !word.contains(['"', '\'']);
+    // The text itself is not repeated: it may be a password.
+    is_text.then(|| format!("a text needs quotes: {} = \"…\"", key.trim()))
 }
 
 /// Where the key at `second` stands for the first time, and what it is called.

@@ -38,7 +38,7 @@ pub(crate) fn check_keys(report: &mut Report<'_>) {
         if !known.clone().any(|word| word == key) {
             let what = if value.is_object() || value.is_array() { "section" } else { "key" };
             let hint = MistakeKind::unknown_key(key, known.clone()).hint().unwrap_or_default();
-            report.error(Scope::Node, place.key, &format!("unknown {what} `{key}`")).help(hint);
+            report.error(Scope::Stray, place.key, &format!("unknown {what} `{key}`")).help(hint);
         } else if let Some(section) = Section::ALL.into_iter().find(|section| section.word() == key)
             && !matches!(value, Value::Object(_))
         {

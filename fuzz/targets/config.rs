@@ -18,7 +18,7 @@ fuzz_target!(|text: &str| {
         row(Section::Gpio, "relay", &[]),
         row(Section::Plugin, "system", &[]),
     ];
-    let outcome = sedge_config::parse("sedge.toml", text, &Catalogue { kinds });
+    let outcome = sedge_config::parse("sedge.toml", text, &Catalogue { kinds, reserved: Vec::new() });
     let lines = text.lines().count().max(1);
     for diagnostic in &outcome.diagnostics {
         assert!((1..=lines + 1).contains(&diagnostic.line));

@@ -5,7 +5,7 @@ use sedge_config::{Catalogue, Kind, Section};
 use sedge_plugin::NoSettings;
 use sedge_plugins::{GPIOS, PLUGINS, sensors};
 use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 /// Settings of a bus of the kinds `i2c` and `gpio`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -37,7 +37,5 @@ pub fn catalogue() -> Catalogue {
     );
     kinds.extend(GPIOS.iter().map(|kind| row(Section::Gpio, kind.name, (kind.schema)(), &[])));
     kinds.extend(PLUGINS.iter().map(|kind| row(Section::Plugin, kind.name, (kind.schema)(), &[])));
-    // Its settings stand in [mqtt]; the name is taken all the same.
-    kinds.push(row(Section::Plugin, "mqtt", json!({ "type": "object", "additionalProperties": false }), &[]));
-    Catalogue { kinds }
+    Catalogue { kinds, reserved: vec![("mqtt".into(), "[mqtt]".into())] }
 }

@@ -23,6 +23,9 @@ pub enum Failure {
     /// As [`Config`](Self::Config), and all has been said already.
     #[error("the config has mistakes")]
     ConfigShown,
+    /// Whoever read the output has gone, as behind `| head`: no failure.
+    #[error("nobody reads the output")]
+    NobodyReads,
     /// As [`Failed`](Self::Failed), and all has been said already.
     #[error("failed")]
     FailedShown,
@@ -32,6 +35,7 @@ impl Failure {
     /// The exit code, after sysexits.h where it has one.
     pub fn code(&self) -> u8 {
         match self {
+            Self::NobodyReads => 0,
             Self::Failed(_) | Self::FailedShown => 1,
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 75,
@@ -43,7 +47,7 @@ impl Failure {
     #[expect(clippy::print_stderr, reason = "this is what tells a person")]
     pub fn print(&self, global: &Global) {
         match self {
-            Self::ConfigShown | Self::FailedShown => {}
+            Self::ConfigShown | Self::FailedShown | Self::NobodyReads => {}
             error if global.json => {
                 eprintln!("{}", json!({ "error": error.to_string(), "code": error.code() }))
             }
@@ -56,9 +60,9 @@ impl From<RemoteError> for Failure {
     fn from(error: RemoteError) -> Self {
         let text = error.to_string();
         match error {
-            RemoteError::Unreachable(_) => Self::Unreachable(format!(
-                "{text}; is it running? name another one with --broker mqtt://HOST:PORT"
-            )),
+            RemoteError::Unreachable(_) => {
+                Self::Unreachable(format!("{text}; name another one with --broker mqtt://HOST:PORT"))
+            }
             RemoteError::Settings(_) => Self::Usage(text),
             _ => Self::Failed(text),
         }

@@ -64,13 +64,31 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Readings { command: ReadingsCommand::Tail(args) } => {
                 commands::readings::tail(global, args).await
             }
-            Command::Tool { command: ToolCommand::List } => commands::tool::list(global).await,
-            Command::Tool { command: ToolCommand::Info(args) } => commands::tool::info(global, args).await,
-            Command::Tool { command: ToolCommand::Call(args) } => commands::tool::call(global, args).await,
+            Command::Tool { command: ToolCommand::List } => {
+                in_time(global, commands::tool::list(global)).await
+            }
+            Command::Tool { command: ToolCommand::Info(args) } => {
+                in_time(global, commands::tool::info(global, args)).await
+            }
+            Command::Tool { command: ToolCommand::Call(args) } => {
+                in_time(global, commands::tool::call(global, args)).await
+            }
             Command::Check(_) | Command::Sensor { .. } | Command::Version => Ok(()),
         }
     });
     // A thread that a driver blocks must not keep the process from ending.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     result
+}
+
+/// Waits for a command as long as `--timeout` says, if it does.
+async fn in_time(
+    global: &cli::Global,
+    command: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let Some(timeout) = global.timeout else { return command.await };
+    match tokio::time::timeout(timeout.0, command).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::Failed(format!("no answer within {timeout}"))),
+    }
 }

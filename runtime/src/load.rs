@@ -10,6 +10,8 @@ use crate::cli::Global;
 use crate::exit::Failure;
 use crate::log::coloured;
 
+/// Mistakes that are shown to a person at once.
+const MOST_SHOWN: usize = 20;
 /// Where a config is looked for when none is named.
 const PLACES: [&str; 2] = ["sedge.toml", "/etc/sedge/sedge.toml"];
 
@@ -43,8 +45,14 @@ impl Loaded {
     #[expect(clippy::print_stderr, reason = "this is what tells a person")]
     pub fn show(&self, global: &Global) {
         let colour = coloured(global, std::io::stderr().is_terminal());
-        for diagnostic in &self.diagnostics {
+        for diagnostic in self.diagnostics.iter().take(MOST_SHOWN) {
             eprintln!("{}\n", diagnostic.render(&self.text, colour).trim_end());
+        }
+        if self.diagnostics.len() > MOST_SHOWN {
+            eprintln!(
+                "and {} more; `sedge check --json` tells them all",
+                self.diagnostics.len() - MOST_SHOWN
+            );
         }
     }
 }

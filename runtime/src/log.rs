@@ -19,7 +19,12 @@ const QUIET: &str = "kameo=warn,rumqttc=error,mqtt5=error,mqtt5_protocol=error";
 pub(crate) fn install(cli: &Cli) {
     let global = &cli.global;
     // Between the lines that a command prints for a person there is no place for lines of information.
-    let usual = if matches!(cli.command, Command::Run(_)) { LevelFilter::INFO } else { LevelFilter::WARN };
+    let usual = match &cli.command {
+        // It tells itself what could not be read.
+        Command::Run(args) if args.once => LevelFilter::OFF,
+        Command::Run(_) => LevelFilter::INFO,
+        _ => LevelFilter::WARN,
+    };
     let level = match (global.quiet, global.verbose) {
         (true, _) => LevelFilter::ERROR,
         (false, 0) => usual,

@@ -1,9 +1,28 @@
 //! How readings look to a person and to a program.
 
+use std::io::Write;
+
 use sedge_mqtt::wire::ReadingFrame;
 use sedge_plugin::clock::rfc3339;
 use sedge_plugin::{Quality, Reading, SensorDescriptor, Value};
 use serde_json::{Value as Json, json};
+
+use crate::exit::Failure;
+
+/// Prints a line. A reader who has gone, as behind `| head`, ends the command quietly.
+pub(crate) fn say(text: impl std::fmt::Display) -> Result<(), Failure> {
+    print(format_args!("{text}\n"))
+}
+
+/// Prints a text as it is.
+pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::NobodyReads),
+        Err(error) => Err(Failure::Failed(format!("cannot print: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
 
 /// One line: `17:28:24 kitchen temperature=21.53°C humidity=44.1%`.
 pub(crate) fn line(reading: &Reading, sensor: Option<&SensorDescriptor>) -> String {

@@ -24,6 +24,14 @@ where
     Box::new(move |ctx| Box::pin(does(ctx)))
 }
 
+/// Takes that long.
+fn pauses(time: Duration) -> Act {
+    act(move |ctx| async move {
+        ctx.sleep(time).await;
+        Ok(())
+    })
+}
+
 /// What the plugin does; nothing, unless told otherwise. Clones share it.
 #[derive(Clone)]
 struct Habits(Arc<Inner>);
@@ -162,7 +170,7 @@ async fn a_tick_that_fails_is_counted_though_other_handlers_succeed() {
 
 #[tokio::test(start_paused = true)]
 async fn many_slow_messages_are_not_taken_for_a_blocked_thread() {
-    let slow = habits(|h| h.hear = act(|ctx| async move { Ok(ctx.sleep(S / 2).await) }));
+    let slow = habits(|h| h.hear = pauses(S / 2));
     let node = node(&[("p", &slow)]).await;
     for n in 0..200 {
         node.bus().publish::<Numbers>(n).await;
@@ -187,7 +195,7 @@ async fn a_plugin_that_panics_while_it_is_dropped_is_restarted_like_any_other() 
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_tears_down_a_plugin_in_the_middle_of_a_long_tick() {
-    let long = habits(|h| h.tick = act(|ctx| async move { Ok(ctx.sleep(50 * S).await) }));
+    let long = habits(|h| h.tick = pauses(50 * S));
     let node = node(&[("p", &long)]).await;
     let mut states = node.bus().subscribe::<PluginStateChanged>(&id("ear"), Options::default());
     let began = tokio::time::Instant::now();
@@ -199,7 +207,7 @@ async fn a_stop_tears_down_a_plugin_in_the_middle_of_a_long_tick() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_first_tick_does_not_lose_the_tools() {
-    let slow = habits(|h| h.tick = act(|ctx| async move { Ok(ctx.sleep(20 * S).await) }));
+    let slow = habits(|h| h.tick = pauses(20 * S));
     let node = node(&[("p", &slow)]).await;
     tokio::time::sleep(25 * S).await;
     assert_eq!(node.call(call("p")).await.result, Ok(json!("hello")));

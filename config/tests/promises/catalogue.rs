@@ -22,6 +22,7 @@ pub(crate) fn catalogue() -> Catalogue {
     let offset =
         json!({ "type": "number", "format": "float", "description": "Added to every reading. Celsius." });
     Catalogue {
+        reserved: vec![("mqtt".into(), "[mqtt]".into())],
         kinds: vec![
             kind(Section::Bus, "i2c", &[], json!({ "device": { "type": "string" } })),
             kind(Section::Bus, "gpio", &[], json!({ "chip": { "type": "string" } })),
@@ -37,7 +38,6 @@ pub(crate) fn catalogue() -> Catalogue {
             kind(Section::Gpio, "relay", &[], json!({ "inverted": { "type": "boolean" } })),
             kind(Section::Gpio, "button", &[], json!({})),
             kind(Section::Plugin, "system", &[], json!({ "every": duration })),
-            kind(Section::Plugin, "mqtt", &[], json!({})),
             kind(
                 Section::Plugin,
                 "weather",

@@ -26,10 +26,8 @@ fn a_mistake_in_the_node_the_broker_or_the_top_level_is_fatal() {
         "[mqtt]\nurl = 'mqtt://a:b@h'\nusername = 'a'",
         "[mqtt]\nusername = 'a'\npassword = 'x'\npassword_file = 'f'",
         "[mqtt]\nembedded = true\nlisten = '1883'",
-        "[sensors.kitchen]",
         "sensor = 7",
         "[[sensor]]",
-        "debug = true",
         "config_version = 0",
         "config_version = '1'",
         "x = ",
@@ -37,6 +35,30 @@ fn a_mistake_in_the_node_the_broker_or_the_top_level_is_fatal() {
         let outcome = parse(text);
         assert!(outcome.config.is_none() && outcome.diagnostics.iter().any(|d| d.fatal), "{text}");
     }
+}
+
+#[test]
+fn a_section_that_is_no_part_of_a_node_is_a_mistake_and_stops_nothing() {
+    for text in ["[sensors.kitchen]", "debug = true"] {
+        let outcome = parse(text);
+        assert!(outcome.config.is_some() && outcome.has_errors(), "{text}");
+    }
+}
+
+#[test]
+fn a_plugin_without_a_section_of_its_own_is_told_where_its_settings_stand() {
+    let outcome = parse("[plugin.mqtt]\nenabled = false");
+    let told = outcome.diagnostics.iter().map(|d| d.one_line()).collect::<String>();
+    assert!(told.contains("`mqtt` has no section of its own; its settings stand in `[mqtt]`"), "{told}");
+}
+
+#[test]
+fn an_illegal_id_takes_nothing_from_a_legal_one() {
+    let outcome = parse("[bus.b]\nkind = 'sim'\n[bus.A]\nkind = 'sim'\n[bus.a]\nkind = 'sim'");
+    let config = outcome.config.unwrap();
+    let fault =
+        |id: &str| config.buses.iter().find(|bus| bus.id.as_str() == id).map(|bus| bus.fault.is_some());
+    assert_eq!((fault("a"), fault("b")), (Some(false), Some(false)));
 }
 
 #[test]
@@ -116,7 +138,7 @@ fn an_id_is_given_once() {
             "sedge.toml:4:9: the id `x` is taken by `[bus.x]`; it is taken at 2:6; choose another id",
             "sedge.toml:6:7: the id `X` has `X` at character 1; an id has lower-case letters, digits and `-`, and starts with a letter or digit; call it `x`",
             "sedge.toml:6:7: the id `x` is taken by `[bus.x]`; it is taken at 2:6; choose another id",
-            "sedge.toml:10:9: the id `mqtt` is taken by the plugin `mqtt`; choose another id",
+            "sedge.toml:10:9: the id `mqtt` is taken by what `[mqtt]` sets up; choose another id",
             "sedge.toml:13:9: the id `system` is taken by the plugin `system`; choose another id",
         ]
     );

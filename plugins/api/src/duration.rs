@@ -26,6 +26,9 @@ pub struct DurationError(String);
 /// Reads a duration: numbers with the units `ms`, `s`, `m`, `h`, `d` and the usual longer spellings.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let wrong = || DurationError(text.into());
+    if text.contains(':') {
+        return Err(wrong()); // A time of day is no duration.
+    }
     // A week has no fixed place in a clock time, so jiff takes up to hours; days are 24 hours here.
     let (days, rest) = match text.trim().split_once(['d']) {
         Some((n, rest)) if n.trim().bytes().all(|b| b.is_ascii_digit()) && !n.trim().is_empty() => {
@@ -126,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_bare_number_a_negative_and_nonsense_are_refused() {
-        for text in ["10", "", "-5s", "soon", "10 parsecs", "999999999999h", "d", "1dd"] {
+        for text in ["10", "", "-5s", "10:00:00", "soon", "10 parsecs", "999999999999h", "d", "1dd"] {
             let error = parse(text).unwrap_err();
             assert!(error.to_string().contains("10s"), "{error}");
         }

@@ -2,21 +2,26 @@
 
 use serde_json::json;
 
+use super::node;
 use crate::cli::{CheckArgs, Global};
 use crate::exit::Failure;
 use crate::load::load;
+use crate::show::say;
 
 /// Says what is wrong with a config.
-#[expect(clippy::print_stdout, reason = "a command prints")]
 pub fn check(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(args.file.as_deref().or(global.config.as_deref()))?;
+    // What no schema can say, such as a password file that is not there.
+    if let Some(mqtt) = loaded.config.as_ref().map(|config| &config.mqtt) {
+        node::bridge(mqtt, "localhost", 1883)?;
+    }
     let (errors, warnings) = loaded.counts();
     let good = errors == 0 && !(args.deny_warnings && warnings > 0);
     if global.json {
-        println!("{}", json!({ "file": loaded.file, "ok": good, "diagnostics": loaded.diagnostics }));
+        say(json!({ "file": loaded.file, "ok": good, "diagnostics": loaded.diagnostics }))?;
     } else {
         loaded.show(global);
-        println!("{}", summary(&loaded.file, errors, warnings));
+        say(summary(&loaded.file, errors, warnings))?;
     }
     if good { Ok(()) } else { Err(Failure::ConfigShown) }
 }

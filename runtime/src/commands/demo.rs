@@ -52,7 +52,7 @@ mod with_broker {
         let mqtt = config.mqtt.clone();
         let broker = broker(args.port).await?;
         let bridge = node::bridge_to(&mqtt, broker.local_addr())?;
-        let prepared = node::prepare(config, CONFIG);
+        let prepared = node::prepare(config);
         let me = Id::sanitized("demo", "demo");
         let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, Options::default());
         let mut stop = Stop::new()?;
@@ -122,10 +122,10 @@ mod with_broker {
         }
     }
 
-    /// Draws the screen anew: what to paste, the latest readings, and who is not well.
+    /// Draws the screen anew, as much as fits: what to paste, the latest readings, and who is not well.
     fn draw(head: &str, node: &RunningNode, latest: &BTreeMap<Id, Arc<Reading>>) {
         let directory = node.directory();
-        let mut text = format!("\x1b[H\x1b[J{head}");
+        let mut text = head.to_owned();
         for reading in latest.values() {
             text.push_str(&show::line(reading, directory.sensors.get(&reading.sensor)));
             text.push('\n');
@@ -134,7 +134,17 @@ mod with_broker {
             let reason = status.reason.as_deref().unwrap_or_default();
             text.push_str(&format!("{} {} {}\n", status.id, status.state.word(), reason));
         }
-        print(&text);
+        let (width, height) = terminal_size::terminal_size()
+            .map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)));
+        let mut room = height.saturating_sub(1);
+        let fits = |line: &&str| {
+            let rows = line.chars().count().div_ceil(width.max(1)).max(1);
+            let fits = rows <= room;
+            room = room.saturating_sub(rows);
+            fits
+        };
+        let lines: Vec<&str> = text.lines().take_while(fits).collect();
+        print(&format!("\x1b[H\x1b[J{}\n", lines.join("\n")));
     }
 
     /// Prints; where nobody listens any more, as behind `| head`, nothing is to be done about it.

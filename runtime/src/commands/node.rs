@@ -23,8 +23,10 @@ pub struct Prepared {
     clock: Arc<dyn Clock>,
 }
 
-/// Makes a node of a config; `text` is what its hash is made of.
-pub fn prepare(config: Config, text: &str) -> Prepared {
+/// Makes a node of a config.
+pub fn prepare(config: Config) -> Prepared {
+    // Of what was understood, secrets masked: a hash of a password can be guessed.
+    let told = serde_json::to_vec(&config).unwrap_or_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let info = NodeInfo {
         id: config.node.id.clone().unwrap_or_else(host_id),
@@ -32,7 +34,7 @@ pub fn prepare(config: Config, text: &str) -> Prepared {
         started_at: clock.wall_ms().map(rfc3339),
         version: VERSION.into(),
         target: target(),
-        config: format!("{:08x}", sedge_plugin::fnv1a(text.as_bytes()) as u32),
+        config: format!("{:08x}", sedge_plugin::fnv1a(&told) as u32),
         labels: config.node.labels.clone(),
         hardware: model(),
     };

@@ -18,6 +18,7 @@ use crate::cli::{Global, RunArgs};
 use crate::exit::Failure;
 use crate::load::load;
 use crate::show;
+use crate::show::say;
 
 /// How long a sensor may take, unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,8 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub async fn once(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let loaded = load(global.config.as_deref())?;
     loaded.show(global);
-    let (config, text) = usable(loaded, args)?;
-    let prepared = node::prepare(config, &text);
+    let prepared = node::prepare(usable(loaded, args)?);
     let me = Id::sanitized("once", "once");
     let options = Options { capacity: 4096, ..Options::default() };
     let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, options);
@@ -65,7 +65,7 @@ fn is_complete(node: &RunningNode, seen: &BTreeMap<Id, Arc<Reading>>) -> bool {
     measuring.into_iter().all(|id| seen.contains_key(id) || !well(id))
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
+#[expect(clippy::print_stderr, reason = "a command tells what is amiss")]
 fn print(global: &Global, directory: &Directory, seen: &BTreeMap<Id, Arc<Reading>>) -> Result<(), Failure> {
     let amiss: Vec<&PluginStatus> = directory
         .plugins
@@ -83,10 +83,10 @@ fn print(global: &Global, directory: &Directory, seen: &BTreeMap<Id, Arc<Reading
         };
         let errors: Json =
             amiss.iter().map(|s| json!({ "id": s.id, "state": s.state, "reason": why(s) })).collect();
-        println!("{}", json!({ "readings": seen.values().map(frame).collect::<Json>(), "errors": errors }));
+        say(json!({ "readings": seen.values().map(frame).collect::<Json>(), "errors": errors }))?;
     } else {
         for reading in seen.values() {
-            println!("{}", show::line(reading, directory.sensors.get(&reading.sensor)));
+            say(show::line(reading, directory.sensors.get(&reading.sensor)))?;
         }
         for status in &amiss {
             eprintln!("{}: {}: {}", status.id, status.state.word(), why(status));

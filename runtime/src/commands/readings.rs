@@ -7,12 +7,18 @@ use super::run::Stop;
 use crate::cli::{Global, TailArgs};
 use crate::exit::Failure;
 use crate::show;
+use crate::show::say;
 
 /// Prints readings until it is told to stop.
-#[expect(clippy::print_stdout, reason = "a command prints")]
+#[expect(clippy::print_stderr, reason = "a command tells what is amiss")]
 pub async fn tail(global: &Global, args: &TailArgs) -> Result<(), Failure> {
     let (node, sensor) = filter(global, args.filter.as_deref())?;
     let remote = connect(global).await?;
+    if let Some(node) = &node
+        && remote.status(node).await? != Some(true)
+    {
+        eprintln!("node `{node}` is not online; waiting for it");
+    }
     let mut readings = remote.tail(node.as_ref(), sensor.as_ref()).await?;
     let mut stop = Stop::new()?;
     let mut left = args.count;
@@ -24,13 +30,13 @@ pub async fn tail(global: &Global, args: &TailArgs) -> Result<(), Failure> {
         let Some(sighting) = sighting.transpose()? else { return Ok(()) };
         let (node, sensor) = (sighting.node.as_str(), sighting.sensor.as_str());
         if global.json {
-            println!("{}", show::json(node, sensor, &sighting.frame));
+            say(show::json(node, sensor, &sighting.frame))?;
         } else {
-            println!(
+            say(format_args!(
                 "{} {node}/{sensor} {}",
                 show::time(sighting.frame.ts),
                 show::fields(&sighting.frame, |_| "")
-            );
+            ))?;
         }
         left = left.map(|left| left - 1);
     }

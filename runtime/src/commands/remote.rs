@@ -23,7 +23,11 @@ pub async fn connect(global: &Global) -> Result<Remote, Failure> {
         (None, None) => node::bridge_to(&mqtt, mqtt.listen)?,
     };
     let client_id = format!("sedge-cli-{}-{}", node::host_id(), std::process::id());
-    Ok(Remote::connect(&settings, &client_id).await?)
+    let broker = format!("mqtt://{}:{}", settings.host, settings.port);
+    Remote::connect(&settings, &client_id).await.map_err(|error| match Failure::from(error) {
+        Failure::Unreachable(text) => Failure::Unreachable(format!("{broker}: {text}")),
+        other => other,
+    })
 }
 
 /// The `[mqtt]` of the config; the defaults where none is named and none is found, or another broker is named.

@@ -1,7 +1,11 @@
 //! `sedge run`: a node, until it is told to stop.
 
-use sedge_config::Config;
+use std::time::Duration;
+
+use sedge_config::{BrokerUrl, Config};
+use sedge_plugin::{Id, State};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::node;
@@ -14,9 +18,9 @@ use crate::load::{Loaded, load};
 pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let loaded = load(global.config.as_deref())?;
     loaded.show(global);
-    let (config, text) = usable(loaded, args)?;
+    let config = overridden(usable(loaded, args)?, global)?;
     let mqtt = config.mqtt.clone();
-    let prepared = node::prepare(config, &text);
+    let prepared = node::prepare(config);
 
     #[cfg(feature = "embedded-broker")]
     let broker = match mqtt.embedded {
@@ -43,29 +47,51 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
     let running = prepared.start(bridge).await;
     let directory = running.directory();
-    let (sensors, tools) = (directory.sensors.len(), directory.tools.len());
-    info!(node = %directory.node.id, sensors, tools, "Runs.");
+    let well = directory.plugins.values().filter(|status| status.state == State::Running).count();
+    let amiss = directory.plugins.len() - well;
+    info!(node = %directory.node.id, plugins = well, amiss, "Runs.");
     stop.asked().await;
     info!("Stopping.");
-    tokio::select! {
-        () = running.stop() => {}
-        () = stop.asked() => warn!("Told to stop twice: ended at once; what was queued is lost."),
-    }
+    let forced = tokio::select! {
+        () = running.stop() => false,
+        () = stop.asked_again() => true,
+    };
     #[cfg(feature = "embedded-broker")]
     if let Some(broker) = broker {
         broker.shutdown().await;
     }
-    Ok(())
+    match forced {
+        true => Err(Failure::Failed("told to stop twice: ended at once, what was queued is lost".into())),
+        false => Ok(()),
+    }
+}
+
+/// The config with what the command line says instead.
+fn overridden(mut config: Config, global: &Global) -> Result<Config, Failure> {
+    let usage = |what: &str, error: &dyn std::fmt::Display| Failure::Usage(format!("--{what}: {error}"));
+    if let Some(url) = &global.broker {
+        let url = BrokerUrl::parse(url).map_err(|error| usage("broker", &error))?;
+        config.mqtt.embedded = false;
+        if url.username.is_some() {
+            (config.mqtt.username, config.mqtt.password) = (url.username.clone(), url.password.clone());
+            config.mqtt.password_file = None;
+        }
+        config.mqtt.url = Some(url);
+    }
+    if let Some(id) = &global.node {
+        config.node.id = Some(Id::new(id).map_err(|error| usage("node", &error))?);
+    }
+    Ok(config)
 }
 
 /// The config, where it can be run.
-pub(crate) fn usable(loaded: Loaded, args: &RunArgs) -> Result<(Config, String), Failure> {
+pub(crate) fn usable(loaded: Loaded, args: &RunArgs) -> Result<Config, Failure> {
     let (errors, _) = loaded.counts();
     let config = loaded.config.ok_or(Failure::ConfigShown)?;
     if errors > 0 {
         error!(errors, "The config has mistakes: what they concern does not run, the rest does.");
     }
-    Ok((if args.sim { simulated(config) } else { config }, loaded.text))
+    Ok(if args.sim { simulated(config) } else { config })
 }
 
 #[cfg(feature = "embedded-broker")]
@@ -93,6 +119,18 @@ impl Stop {
             signal(kind).map_err(|error| Failure::Failed(format!("cannot listen to signals: {error}")))
         };
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Returns when the program is asked to stop once more. What comes within a second is the same wish: a terminal and
+    /// `timeout` both signal more than once.
+    async fn asked_again(&mut self) {
+        let first = Instant::now();
+        loop {
+            self.asked().await;
+            if first.elapsed() > Duration::from_secs(1) {
+                return;
+            }
+        }
     }
 
     /// Returns when the program is asked to stop.

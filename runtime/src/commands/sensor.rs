@@ -7,17 +7,17 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::Global;
 use crate::exit::Failure;
+use crate::show::say;
 
 /// Lists the kinds of sensors.
-#[expect(clippy::print_stdout, reason = "a command prints")]
 pub fn kinds(global: &Global) -> Result<(), Failure> {
     if global.json {
-        println!("{}", KINDS.iter().map(to_json).collect::<Json>());
+        say(KINDS.iter().map(to_json).collect::<Json>())?;
         return Ok(());
     }
     for kind in KINDS {
-        println!("{:<10} {:<22} {}", kind.kind, addresses(kind), kind.title);
-        println!("{:<10} {}", "", kind.fields.iter().map(field).collect::<Vec<_>>().join(", "));
+        say(format_args!("{:<10} {:<22} {}", kind.kind, addresses(kind), kind.title))?;
+        say(format_args!("{:<10} {}", "", kind.fields.iter().map(field).collect::<Vec<_>>().join(", ")))?;
     }
     Ok(())
 }

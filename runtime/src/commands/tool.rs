@@ -11,14 +11,14 @@ use serde_json::{Map, Value as Json, json};
 use super::remote::{connect, node_named};
 use crate::cli::{CallArgs, Global, ToolName};
 use crate::exit::Failure;
+use crate::show::say;
 
 /// Lists the tools of a node or of all.
-#[expect(clippy::print_stdout, reason = "a command prints")]
 pub async fn list(global: &Global) -> Result<(), Failure> {
     let node = node_named(global.node.as_deref())?;
     let tools = connect(global).await?.tools(node.as_ref()).await?;
     if global.json {
-        println!("{}", tools.iter().map(|(node, tool)| described(node, tool)).collect::<Json>());
+        say(tools.iter().map(|(node, tool)| described(node, tool)).collect::<Json>())?;
         return Ok(());
     }
     let width = tools
@@ -27,27 +27,29 @@ pub async fn list(global: &Global) -> Result<(), Failure> {
         .max()
         .unwrap_or(0);
     for (node, tool) in &tools {
-        println!("{:<width$}  {}", format!("{node}/{}", tool.name), tool.description);
+        say(format_args!("{:<width$}  {}", format!("{node}/{}", tool.name), tool.description))?;
     }
     Ok(())
 }
 
 /// Describes a tool.
-#[expect(clippy::print_stdout, reason = "a command prints")]
 pub async fn info(global: &Global, args: &ToolName) -> Result<(), Failure> {
     let remote = connect(global).await?;
     let (node, tool) = find(global, &remote, &args.name).await?;
     if global.json {
-        println!("{}", described(&node, &tool));
+        say(described(&node, &tool))?;
         return Ok(());
     }
-    println!("{node}/{}  {}", tool.name, tool.description);
+    say(format_args!("{node}/{}  {}", tool.name, tool.description))?;
     for (name, schema) in properties(&tool) {
         let required =
             tool.input_schema["required"].as_array().is_some_and(|names| names.contains(&json!(name)));
         let need = if required { "required" } else { "optional" };
         let kind = schema["type"].as_str().unwrap_or("any");
-        println!("  {name} ({kind}, {need})  {}", schema["description"].as_str().unwrap_or_default());
+        say(format_args!(
+            "  {name} ({kind}, {need})  {}",
+            schema["description"].as_str().unwrap_or_default()
+        ))?;
     }
     let hints = json!(tool.annotations);
     let hints: Vec<&str> = hints
@@ -57,36 +59,38 @@ pub async fn info(global: &Global, args: &ToolName) -> Result<(), Failure> {
         .filter(|(_, on)| **on == json!(true))
         .map(|(name, _)| name.as_str())
         .collect();
-    println!(
+    say(format_args!(
         "  takes at most {} ms; hints: {}",
         tool.timeout_ms,
         if hints.is_empty() { "none".into() } else { hints.join(", ") }
-    );
+    ))?;
     Ok(())
 }
 
 /// Calls a tool and prints its result.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
+#[expect(clippy::print_stderr, reason = "a command tells what is amiss")]
 pub async fn call(global: &Global, args: &CallArgs) -> Result<(), Failure> {
+    // What is wrong with the command line is told before anybody is asked.
+    let given = match &args.args {
+        Some(text) => Given::Json(
+            serde_json::from_str(text).map_err(|error| Failure::Usage(format!("--args: {error}")))?,
+        ),
+        None => Given::Pairs(pairs(&args.pairs)?),
+    };
     let remote = connect(global).await?;
     let (node, tool) = find(global, &remote, &args.tool.name).await?;
-    let arguments = match &args.args {
-        Some(text) => {
-            serde_json::from_str(text).map_err(|error| Failure::Usage(format!("--args: {error}")))?
-        }
-        None => Json::Object(pairs(&args.pairs, &tool)?),
-    };
+    let arguments = given.fitted_to(&tool);
     let own = Duration::from_millis(tool.timeout_ms) + Duration::from_secs(2);
     let timeout = global.timeout.map_or(own, |timeout| timeout.0);
     let frame = remote.call(&node, &tool.name, arguments, timeout).await?;
     let failed = matches!(&frame.answer, Answer::Done { result: Err(_), .. });
     match &frame.answer {
-        _ if global.json => println!("{}", json!(frame)),
-        Answer::Done { result: Ok(result), .. } => println!("{result}"),
+        _ if global.json => say(json!(frame))?,
+        Answer::Done { result: Ok(result), .. } => say(result)?,
         Answer::Done { result: Err(error), .. } => {
             eprintln!("error: {}: {}", json!(error.code).as_str().unwrap_or_default(), error.message);
         }
-        Answer::Progress { progress, .. } => println!("{:.0} %", progress * 100.0),
+        Answer::Progress { progress, .. } => say(format_args!("{:.0} %", progress * 100.0))?,
     }
     if failed { Err(Failure::FailedShown) } else { Ok(()) }
 }
@@ -109,6 +113,9 @@ async fn find(global: &Global, remote: &Remote, name: &str) -> Result<(Id, Tool)
     let tools = remote.tools(node.as_ref()).await?;
     let mut found: Vec<(Id, Tool)> =
         tools.iter().filter(|(_, tool)| tool.name.as_str() == name).cloned().collect();
+    if found.len() > 1 {
+        found = online(remote, found).await?;
+    }
     match (found.pop(), found.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(last), false) => {
@@ -127,22 +134,55 @@ async fn find(global: &Global, remote: &Remote, name: &str) -> Result<(Id, Tool)
     }
 }
 
+/// Those whose node is online; all of them where none is.
+async fn online(remote: &Remote, found: Vec<(Id, Tool)>) -> Result<Vec<(Id, Tool)>, Failure> {
+    let mut online = Vec::new();
+    for (node, tool) in &found {
+        if remote.status(node).await? == Some(true) {
+            online.push((node.clone(), tool.clone()));
+        }
+    }
+    Ok(if online.is_empty() { found } else { online })
+}
+
 fn properties(tool: &Tool) -> impl Iterator<Item = (&String, &Json)> {
     tool.input_schema["properties"].as_object().into_iter().flatten()
 }
 
-/// `on=true level=3` as an object, each value as the tool's schema wants it.
-fn pairs(pairs: &[String], tool: &Tool) -> Result<Map<String, Json>, Failure> {
-    pairs
-        .iter()
-        .map(|pair| {
-            let (key, text) = pair
-                .split_once('=')
-                .ok_or_else(|| Failure::Usage(format!("`{pair}` is not KEY=VALUE; such as `on=true`")))?;
-            let schema = &tool.input_schema["properties"][key];
-            Ok((key.to_owned(), value(text, schema)))
-        })
-        .collect()
+/// Arguments as they were given.
+enum Given<'a> {
+    Json(Json),
+    Pairs(Vec<(&'a str, &'a str)>),
+}
+
+impl Given<'_> {
+    /// As an object, each value as the tool's schema wants it.
+    fn fitted_to(self, tool: &Tool) -> Json {
+        let schema = |key: &str| &tool.input_schema["properties"][key];
+        match self {
+            Self::Json(json) => json,
+            Self::Pairs(pairs) => pairs
+                .into_iter()
+                .map(|(key, text)| (key.to_owned(), value(text, schema(key))))
+                .collect::<Map<_, _>>()
+                .into(),
+        }
+    }
+}
+
+/// `on=true level=3` as pairs.
+fn pairs(texts: &[String]) -> Result<Vec<(&str, &str)>, Failure> {
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for text in texts {
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| Failure::Usage(format!("`{text}` is not KEY=VALUE; such as `on=true`")))?;
+        if pairs.iter().any(|(other, _)| *other == key) {
+            return Err(Failure::Usage(format!("`{key}` is given twice")));
+        }
+        pairs.push((key, value));
+    }
+    Ok(pairs)
 }
 
 /// A value as its schema wants it; where it does not say, JSON, and else a text. What does not fit is for the node to say.

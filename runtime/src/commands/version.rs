@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::cli::Global;
 use crate::exit::Failure;
+use crate::show::say;
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -14,13 +15,16 @@ pub fn target() -> String {
 }
 
 /// Prints the version.
-#[expect(clippy::print_stdout, reason = "a command prints")]
 pub fn version(global: &Global) -> Result<(), Failure> {
     let broker = cfg!(feature = "embedded-broker");
     if global.json {
-        println!("{}", json!({ "version": VERSION, "target": target(), "embedded_broker": broker }));
+        say(json!({ "version": VERSION, "target": target(), "embedded_broker": broker }))?;
     } else {
-        println!("sedge {VERSION} ({}{})", target(), if broker { ", with embedded broker" } else { "" });
+        say(format_args!(
+            "sedge {VERSION} ({}{})",
+            target(),
+            if broker { ", with embedded broker" } else { "" }
+        ))?;
     }
     Ok(())
 }

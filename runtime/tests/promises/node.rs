@@ -145,6 +145,44 @@ async fn readings_tail_follows_a_node() {
 }
 
 #[tokio::test]
+async fn a_reader_who_leaves_ends_a_command_quietly() {
+    let broker = Broker::start(Kind::Embedded).await.unwrap();
+    let config = config(&broker, "");
+    let node = Running::start(&["run", "-c", &config.file()]);
+    let mut tail = Running::start(&["readings", "tail", "-c", &config.file()]);
+    tail.line_with("kitchen").await;
+    assert_eq!(tail.unread().await, 0);
+    node.signal("TERM").await;
+    assert_eq!(node.ended().await, 0);
+}
+
+#[tokio::test]
+async fn a_signal_that_comes_twice_at_once_is_one_wish() {
+    let broker = Broker::start(Kind::Embedded).await.unwrap();
+    let config = config(&broker, "");
+    let node = Running::start(&["run", "-c", &config.file()]);
+    let mut watcher = V5::connect(broker.address, "watcher").await;
+    online(&mut watcher).await;
+    node.signal("TERM").await;
+    node.signal("TERM").await;
+    assert_eq!(&watcher.message().await.payload[..], b"offline");
+    assert_eq!(node.ended().await, 0);
+}
+
+#[tokio::test]
+async fn the_command_line_overrides_broker_and_node() {
+    let broker = Broker::start(Kind::Embedded).await.unwrap();
+    let config = Config::new("[node]\nid = \"a\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:1\"\n");
+    let url = format!("mqtt://{}", broker.address);
+    let node = Running::start(&["run", "-c", &config.file(), "--broker", &url, "--node", "b"]);
+    let mut watcher = V5::connect(broker.address, "watcher").await;
+    watcher.subscribe("sedge/v1/+/status", AT_LEAST_ONCE).await;
+    assert_eq!(watcher.message().await.topic, "sedge/v1/b/status");
+    node.signal("TERM").await;
+    assert_eq!(node.ended().await, 0);
+}
+
+#[tokio::test]
 async fn what_is_wrong_in_one_section_fails_that_instance_and_the_rest_runs() {
     let broker = Broker::start(Kind::Embedded).await.unwrap();
     let config = config(

@@ -96,6 +96,13 @@ impl Running {
         .await
     }
 
+    /// Reads no more, as `| head` does.
+    pub async fn unread(self) -> i32 {
+        let Self { mut child, lines } = self;
+        drop(lines);
+        within(child.wait()).await.unwrap().code().unwrap()
+    }
+
     pub async fn signal(&self, signal: &str) {
         let kill = format!("kill -{signal} {}", self.child.id().unwrap());
         assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
