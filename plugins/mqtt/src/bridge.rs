@@ -21,9 +21,9 @@ use sedge_plugin::{Context, Manifest, Plugin, PluginError, PluginStatus, Reading
 use tokio::sync::watch;
 
 use crate::backoff::Backoff;
-use crate::connection::{Driver, Line};
+use crate::connection::{Driver, Line, Sleep};
 use crate::desk::{DEFAULT_DEADLINE, Desk};
-use crate::link::{LinkOptions, Message};
+use crate::link::LinkOptions;
 use crate::mirror::Mirror;
 use crate::outbox::Rank;
 use crate::settings::Settings;
@@ -63,11 +63,12 @@ impl Plugin for MqttBridge {
         let directory = ctx.directory();
         let node = directory.node.id.clone();
         let topics = Topics::new(base, node.clone());
-        let line = Line::new(settings.queue);
+        let line = Line::new(settings.queue, topics.clone());
         line.state(Rank::Status, topics.status(), ONLINE.into());
         let mirror = Mirror::new(topics.clone(), line.clone(), ctx.clone());
         mirror.everything();
 
+        let desk = Desk::new(ctx.clone(), topics.clone(), line.clone());
         let (alive, watcher) = watch::channel(());
         let driver = Driver {
             options: LinkOptions {
@@ -80,19 +81,15 @@ impl Plugin for MqttBridge {
                 session: Some(DEFAULT_DEADLINE),
                 will: Some((topics.status(), OFFLINE)),
             },
-            filter: topics.calls(),
+            topics: topics.clone(),
+            clock: ctx.clock(),
             line: line.clone(),
-            listener: Desk::new(ctx.clone(), topics.clone(), line.clone()),
+            listener: desk.clone(),
             backoff: Backoff::new(seed(&directory.node)),
-            sleep: {
-                let ctx = ctx.clone();
-                Box::new(move |time| {
-                    let ctx = ctx.clone();
-                    Box::pin(async move { ctx.sleep(time).await })
-                })
-            },
+            sleep: sleep(&ctx),
             alive,
         };
+        ctx.spawn(desk.account(sleep(&ctx)));
         ctx.spawn(driver.run());
         ctx.spawn(mirror.clone().refresh());
         Ok(Self { ctx, topics, line, mirror, alive: watcher })
@@ -119,6 +116,7 @@ impl Plugin for MqttBridge {
 
     /// Hands over what waits, says farewell, and parts; gives up in time where the broker does not answer.
     async fn teardown(&mut self) -> Result<(), PluginError> {
+        self.mirror.stopped();
         self.line.close();
         tokio::select! {
             // The sender sends nothing: this ends when it is dropped.
@@ -133,8 +131,7 @@ impl Plugin for MqttBridge {
 impl Observer<topics::Deliver> for MqttBridge {
     async fn observe(&mut self, reading: Arc<Reading>) -> Result<(), PluginError> {
         let payload = wire::json(&ReadingFrame::from(&*reading));
-        let topic = self.topics.reading(&reading.sensor);
-        self.line.reading(Message { topic, payload, json: true, ..Message::default() });
+        self.line.reading(&reading.sensor, payload, self.ctx.clock().up());
         Ok(())
     }
 }
@@ -174,8 +171,18 @@ impl Observer<topics::ToolsChanged> for MqttBridge {
 impl Observer<topics::NodeStarted> for MqttBridge {
     async fn observe(&mut self, _: Arc<()>) -> Result<(), PluginError> {
         self.mirror.everything();
+        self.line.started();
         Ok(())
     }
+}
+
+/// Waits on the node's clock.
+fn sleep(ctx: &Context) -> Sleep {
+    let ctx = ctx.clone();
+    Box::new(move |time| {
+        let ctx = ctx.clone();
+        Box::pin(async move { ctx.sleep(time).await })
+    })
 }
 
 /// Differs from node to node and from start to start.

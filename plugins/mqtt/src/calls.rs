@@ -5,11 +5,12 @@
 //! ask again without switching the pump twice.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use sedge_plugin::Name;
+use sedge_plugin::ToolCall;
 
-use crate::wire::Base;
+use crate::wire::{self, Base};
 
 /// Calls that may run at a time.
 pub(crate) const MAX_RUNNING: usize = 16;
@@ -42,16 +43,33 @@ impl Reply {
     }
 }
 
-/// Names a call: who calls, what, and the caller's own id.
+/// Names a call: who calls, and the caller's own id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) from: String,
-    pub(crate) tool: Name,
     pub(crate) id: String,
 }
 
+/// What is called, and with what: the same for a call that is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Print(u64);
+
+impl Print {
+    pub(crate) fn of(call: &ToolCall) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (call.tool.as_str(), wire::json(&call.args)).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
 #[derive(Debug)]
-enum Entry {
+struct Entry {
+    print: Print,
+    stand: Stand,
+}
+
+#[derive(Debug)]
+enum Stand {
     Running(Vec<Reply>),
     Answered { payload: Vec<u8>, until: Duration },
 }
@@ -65,8 +83,12 @@ pub(crate) enum Verdict {
     Again(Vec<u8>),
     /// It runs already; its answer will go to this caller too.
     Joined,
+    /// The caller used its id for another call.
+    Another,
     /// Too many run.
     Busy,
+    /// It runs already, and too many wait for its answer.
+    Crowded,
 }
 
 /// See the [module](self).
@@ -78,19 +100,19 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// A call came, at `now`. Without a key it cannot be repeated.
-    pub(crate) fn admit(&mut self, now: Duration, key: Option<&Key>, reply: &Reply) -> Verdict {
-        if let Some(key) = key {
-            match self.entries.get_mut(key) {
-                Some(Entry::Running(replies)) => {
-                    if replies.len() < MAX_REPLIES && !replies.contains(reply) {
-                        replies.push(reply.clone());
-                    }
+    pub(crate) fn admit(&mut self, now: Duration, key: Option<&Key>, print: Print, reply: &Reply) -> Verdict {
+        if let Some(entry) = key.and_then(|key| self.entries.get_mut(key)) {
+            let same = entry.print == print;
+            match &mut entry.stand {
+                Stand::Answered { until, .. } if *until <= now => {}
+                _ if !same => return Verdict::Another,
+                Stand::Answered { payload, .. } => return Verdict::Again(payload.clone()),
+                Stand::Running(replies) if replies.contains(reply) => return Verdict::Joined,
+                Stand::Running(replies) if replies.len() >= MAX_REPLIES => return Verdict::Crowded,
+                Stand::Running(replies) => {
+                    replies.push(reply.clone());
                     return Verdict::Joined;
                 }
-                Some(Entry::Answered { payload, until }) if *until > now => {
-                    return Verdict::Again(payload.clone());
-                }
-                _ => {}
             }
         }
         if self.running >= MAX_RUNNING {
@@ -99,7 +121,7 @@ impl Ledger {
         self.running += 1;
         if let Some(key) = key {
             self.make_room(now);
-            self.entries.insert(key.clone(), Entry::Running(vec![reply.clone()]));
+            self.entries.insert(key.clone(), Entry { print, stand: Stand::Running(vec![reply.clone()]) });
         }
         Verdict::Run
     }
@@ -114,9 +136,10 @@ impl Ledger {
     ) -> Vec<Reply> {
         self.running -= 1;
         let Some(key) = key else { return vec![reply.clone()] };
-        match self.entries.insert(key.clone(), Entry::Answered { payload: payload.into(), until }) {
-            Some(Entry::Running(replies)) => replies,
-            _ => vec![reply.clone()],
+        let Some(entry) = self.entries.get_mut(key) else { return vec![reply.clone()] };
+        match std::mem::replace(&mut entry.stand, Stand::Answered { payload: payload.into(), until }) {
+            Stand::Running(replies) => replies,
+            Stand::Answered { .. } => vec![reply.clone()],
         }
     }
 
@@ -125,10 +148,10 @@ impl Ledger {
         if self.entries.len() < MAX_REMEMBERED {
             return;
         }
-        self.entries.retain(|_, entry| !matches!(entry, Entry::Answered { until, .. } if *until <= now));
-        let answered = self.entries.iter().filter_map(|(key, entry)| match entry {
-            Entry::Answered { until, .. } => Some((*until, key)),
-            Entry::Running(_) => None,
+        self.entries.retain(|_, entry| !matches!(entry.stand, Stand::Answered { until, .. } if until <= now));
+        let answered = self.entries.iter().filter_map(|(key, entry)| match entry.stand {
+            Stand::Answered { until, .. } => Some((until, key)),
+            Stand::Running(_) => None,
         });
         let oldest = answered.min_by_key(|(until, _)| *until).map(|(_, key)| key.clone());
         if let (true, Some(oldest)) = (self.entries.len() >= MAX_REMEMBERED, oldest) {
@@ -139,12 +162,16 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const SOON: Duration = Duration::from_secs(30);
+    const SET: Print = Print(1);
+    const GET: Print = Print(2);
 
     fn key(id: &str) -> Key {
-        Key { from: "cli".into(), tool: Name::new("set").unwrap(), id: id.into() }
+        Key { from: "cli".into(), id: id.into() }
     }
 
     fn reply(topic: &str) -> Reply {
@@ -154,33 +181,77 @@ mod tests {
     #[test]
     fn a_call_is_run_once_and_answered_as_often_as_it_is_repeated() {
         let (mut ledger, key) = (Ledger::default(), key("1"));
-        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("a")), Verdict::Run);
-        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("b")), Verdict::Joined);
-        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("b")), Verdict::Joined);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("a")), Verdict::Run);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("b")), Verdict::Joined);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("b")), Verdict::Joined);
         assert_eq!(ledger.finish(Some(&key), &reply("a"), b"done", SOON), [reply("a"), reply("b")]);
-        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("c")), Verdict::Again(b"done".into()));
-        assert_eq!(ledger.admit(SOON, Some(&key), &reply("c")), Verdict::Run, "its time has passed");
+        assert_eq!(
+            ledger.admit(Duration::ZERO, Some(&key), SET, &reply("c")),
+            Verdict::Again(b"done".into())
+        );
+        assert_eq!(ledger.admit(SOON, Some(&key), SET, &reply("c")), Verdict::Run, "its time has passed");
     }
 
     #[test]
-    fn the_same_id_of_another_caller_or_another_tool_is_another_call() {
+    fn the_same_id_of_another_caller_is_another_call() {
         let mut ledger = Ledger::default();
         let other = Key { from: "agent".into(), ..key("1") };
-        let tool = Key { tool: Name::new("get").unwrap(), ..key("1") };
-        for key in [key("1"), other, tool] {
-            assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("a")), Verdict::Run);
+        for key in [key("1"), other] {
+            assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("a")), Verdict::Run);
         }
+    }
+
+    #[test]
+    fn an_id_that_was_used_for_another_call_is_refused_until_it_is_forgotten() {
+        let (mut ledger, key) = (Ledger::default(), key("1"));
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("a")), Verdict::Run);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), GET, &reply("a")), Verdict::Another);
+        assert_eq!(ledger.finish(Some(&key), &reply("a"), b"done", SOON), [reply("a")]);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), GET, &reply("a")), Verdict::Another);
+        assert_eq!(
+            ledger.admit(Duration::ZERO, Some(&key), SET, &reply("a")),
+            Verdict::Again(b"done".into())
+        );
+        assert_eq!(ledger.admit(SOON, Some(&key), GET, &reply("a")), Verdict::Run);
+    }
+
+    #[test]
+    fn a_call_is_another_by_its_tool_and_by_its_arguments() {
+        let call = |tool: &str, args| ToolCall {
+            tool: sedge_plugin::Name::new(tool).unwrap(),
+            id: "1".into(),
+            args,
+            from: "cli".into(),
+            timeout: None,
+        };
+        let on = Print::of(&call("set", json!({ "on": true })));
+        assert_eq!(on, Print::of(&call("set", json!({ "on": true }))));
+        assert_ne!(on, Print::of(&call("set", json!({ "on": false }))));
+        assert_ne!(on, Print::of(&call("get", json!({ "on": true }))));
+    }
+
+    #[test]
+    fn nobody_who_repeats_a_running_call_goes_without_an_answer() {
+        let (mut ledger, key) = (Ledger::default(), key("1"));
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("0")), Verdict::Run);
+        for n in 1..MAX_REPLIES {
+            let reply = reply(&n.to_string());
+            assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply), Verdict::Joined);
+        }
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("more")), Verdict::Crowded);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("0")), Verdict::Joined);
+        assert_eq!(ledger.finish(Some(&key), &reply("0"), b"", SOON).len(), MAX_REPLIES);
     }
 
     #[test]
     fn more_calls_than_may_run_are_refused_until_one_has_ended() {
         let mut ledger = Ledger::default();
         for _ in 0..MAX_RUNNING {
-            assert_eq!(ledger.admit(Duration::ZERO, None, &reply("a")), Verdict::Run);
+            assert_eq!(ledger.admit(Duration::ZERO, None, SET, &reply("a")), Verdict::Run);
         }
-        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("1")), &reply("a")), Verdict::Busy);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("1")), SET, &reply("a")), Verdict::Busy);
         ledger.finish(None, &reply("a"), b"", SOON);
-        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("1")), &reply("a")), Verdict::Run);
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("1")), SET, &reply("a")), Verdict::Run);
     }
 
     #[test]
@@ -188,11 +259,14 @@ mod tests {
         let mut ledger = Ledger::default();
         for n in 0..2 * MAX_REMEMBERED as u64 {
             let key = key(&n.to_string());
-            assert_eq!(ledger.admit(Duration::ZERO, Some(&key), &reply("a")), Verdict::Run);
+            assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("a")), Verdict::Run);
             ledger.finish(Some(&key), &reply("a"), b"x", SOON + Duration::from_secs(n));
         }
         assert_eq!(ledger.entries.len(), MAX_REMEMBERED);
-        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("511")), &reply("a")), Verdict::Again(b"x".into()));
-        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("0")), &reply("a")), Verdict::Run);
+        assert_eq!(
+            ledger.admit(Duration::ZERO, Some(&key("511")), SET, &reply("a")),
+            Verdict::Again(b"x".into())
+        );
+        assert_eq!(ledger.admit(Duration::ZERO, Some(&key("0")), SET, &reply("a")), Verdict::Run);
     }
 }

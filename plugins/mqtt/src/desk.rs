@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sedge_plugin::{Context, Name, ToolCall, ToolError, ToolErrorCode, ToolOutcome, chain};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use crate::calls::{Key, Ledger, MAX_RUNNING, Reply, Verdict};
-use crate::connection::{Line, Listener};
+use crate::calls::{Key, Ledger, MAX_RUNNING, Print, Reply, Verdict};
+use crate::connection::{Line, Listener, Sleep};
 use crate::link::{Fault, Incoming, Message};
-use crate::wire::{self, Event, MAX_ID_BYTES, Place, Request, ResultFrame, Severity, Topics};
+use crate::lost::{self, Lost, Report};
+use crate::wire::{self, Answer, Event, MAX_ID_BYTES, Place, Request, ResultFrame, Severity, Topics};
 
 /// The deadline of a call that names none.
 pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -63,7 +64,8 @@ impl Desk {
         let request = match Request::parse(&message.payload) {
             Ok(request) => request,
             Err(error) => {
-                return self.refuse(reply, self.fresh_id(), ToolErrorCode::BadRequest, chain(&error));
+                let id = Request::id_of(&message.payload).unwrap_or_else(|| self.fresh_id());
+                return self.refuse(reply, id, ToolErrorCode::BadRequest, chain(&error));
             }
         };
         let named = request.id.is_some();
@@ -80,16 +82,25 @@ impl Desk {
         let from = request.from.or(message.from.filter(|from| (1..=MAX_ID_BYTES).contains(&from.len())));
         let from = from.unwrap_or_else(|| "mqtt".into());
         let deadline = message.expiry.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE);
-        let key = named.then(|| Key { from: from.clone(), tool: name.clone(), id: id.clone() });
+        let key = named.then(|| Key { from: from.clone(), id: id.clone() });
         let call = ToolCall { tool: name, id, args: request.args, from, timeout: Some(deadline) };
         self.admit(Case { call, key, reply, deadline });
     }
 
     fn admit(&self, case: Case) {
-        let verdict = self.ledger().admit(self.now(), case.key.as_ref(), &case.reply);
+        let print = Print::of(&case.call);
+        let verdict = self.ledger().admit(self.now(), case.key.as_ref(), print, &case.reply);
         match verdict {
             Verdict::Joined => {}
-            Verdict::Again(payload) => self.answer(case.reply, payload),
+            Verdict::Again(payload) => self.0.line.refusal(self.fitting(result(case.reply, payload))),
+            Verdict::Another => {
+                let text = format!("id `{}` was used for another call", case.call.id);
+                self.refuse(case.reply, case.call.id, ToolErrorCode::BadRequest, text);
+            }
+            Verdict::Crowded => {
+                let text = "too many wait for the answer to this call already; try again".into();
+                self.refuse(case.reply, case.call.id, ToolErrorCode::Busy, text);
+            }
             Verdict::Busy => {
                 let text = format!("{MAX_RUNNING} calls run already; try again");
                 self.refuse(case.reply, case.call.id, ToolErrorCode::Busy, text);
@@ -113,20 +124,73 @@ impl Desk {
             }
         };
         let payload = wire::json(&ResultFrame::new(ToolOutcome { id, ..outcome }, self.wall()));
+        let Message { payload, .. } = self.fitting(result(reply.clone(), payload));
         let replies = self.ledger().finish(key.as_ref(), &reply, &payload, self.now() + deadline);
         for reply in replies {
-            self.answer(reply, payload.clone());
+            self.0.line.message(self.fitting(result(reply, payload.clone())));
         }
+    }
+
+    /// The message; where it is a result that is larger than the broker takes, one that says so.
+    fn fitting(&self, message: Message) -> Message {
+        if message.size() <= self.0.line.limit() {
+            return message;
+        }
+        let payload = smaller(&message.payload);
+        Message { payload: payload.unwrap_or_else(|| message.payload.clone()), ..message }
     }
 
     fn refuse(&self, reply: Reply, id: String, code: ToolErrorCode, text: String) {
         let frame = ResultFrame::refused(id, ToolError::new(code, text), self.wall());
-        self.answer(reply, wire::json(&frame));
+        self.0.line.refusal(result(reply, wire::json(&frame)));
     }
 
-    fn answer(&self, reply: Reply, payload: Vec<u8>) {
-        let (topic, correlation) = (reply.topic, reply.correlation);
-        self.0.line.message(Message { topic, payload, json: true, correlation, ..Message::default() });
+    /// Tells of readings that are lost, for ever.
+    pub(crate) async fn account(self, sleep: Sleep) {
+        let waiting = Mutex::new(Lost::default());
+        lost::account(self.0.line.clone(), sleep, |report| self.report(&waiting, report)).await;
+    }
+
+    /// `waiting` is what the event tells that may still wait to be sent.
+    fn report(&self, waiting: &Mutex<Lost>, report: Report) {
+        let (more, all) = match report {
+            Report::More(lost) => {
+                warn!(count = lost.total(), causes = lost.causes(), "Readings are lost.");
+                (lost, None)
+            }
+            Report::Ended(all) => {
+                info!(count = all.total(), "No more readings are lost.");
+                (Lost::default(), Some(all))
+            }
+        };
+        self.0.line.note(|still_waits| {
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if !still_waits {
+                *waiting = Lost::default();
+            }
+            *waiting += more;
+            self.lost(&waiting, all)
+        });
+    }
+
+    fn lost(&self, new: &Lost, all: Option<Lost>) -> Message {
+        let kind = "readings_lost";
+        let text = match all {
+            None => format!("{} readings were lost: {}", new.total(), new.causes()),
+            Some(all) => format!("no more readings are lost; it were {}: {}", all.total(), all.causes()),
+        };
+        let data = serde_json::json!({
+            "count": new.total(),
+            "dropped": new.dropped,
+            "refused": new.refused,
+            "too_large": new.too_large,
+            "put_aside": new.put_aside,
+            "ongoing": all.is_none(),
+        });
+        let severity = if all.is_none() { Severity::Warning } else { Severity::Info };
+        let event = Event { ts: self.wall(), kind: kind.into(), severity, text, data };
+        let (topic, payload) = (self.0.topics.event(kind), wire::json(&event));
+        Message { topic, payload, json: true, ..Message::default() }
     }
 
     fn fresh_id(&self) -> String {
@@ -167,17 +231,28 @@ impl Listener for Desk {
         }
     }
 
-    fn dropped(&self, count: u64) {
-        warn!(count, "Readings were dropped while they waited for the broker.");
-        let kind = "readings_dropped";
-        let event = Event {
-            ts: self.wall(),
-            kind: kind.into(),
-            severity: Severity::Warning,
-            text: format!("{count} readings were dropped: more waited for the broker than there is room for"),
-            data: serde_json::json!({ "count": count }),
-        };
-        let (topic, payload) = (self.0.topics.event(kind), wire::json(&event));
-        self.0.line.message(Message { topic, payload, json: true, ..Message::default() });
+    fn refusing(&self, reason: Option<&str>) {
+        self.0.ctx.degraded(reason.map(|reason| format!("the broker refuses readings: {reason}")));
     }
+
+    fn too_large(&self, message: Message) {
+        if let Some(payload) = smaller(&message.payload) {
+            self.0.line.message(Message { payload, ..message });
+        }
+    }
+}
+
+fn result(reply: Reply, payload: Vec<u8>) -> Message {
+    let (topic, correlation) = (reply.topic, reply.correlation);
+    Message { topic, payload, json: true, correlation, ..Message::default() }
+}
+
+/// What is said instead of a result that is too large; none where it is no result.
+fn smaller(payload: &[u8]) -> Option<Vec<u8>> {
+    let frame: ResultFrame = serde_json::from_slice(payload).ok()?;
+    let Answer::Done { ms, ts, .. } = frame.answer else { return None };
+    let text = format!("the result is {} bytes, more than can be sent", payload.len());
+    let result = Err(ToolError::new(ToolErrorCode::Failed, text));
+    let smaller = wire::json(&ResultFrame { id: frame.id, answer: Answer::Done { result, ms, ts } });
+    (smaller.len() < payload.len()).then_some(smaller)
 }

@@ -17,6 +17,7 @@ mod calls;
 mod connection;
 mod desk;
 mod link;
+mod lost;
 mod mirror;
 mod outbox;
 pub mod remote;

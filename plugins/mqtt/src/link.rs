@@ -230,6 +230,11 @@ impl Link {
         self.client.try_subscribe_many([filter]).is_ok()
     }
 
+    /// Subscribes to what is retained: that has its mark, and what is published from now on has none.
+    pub(crate) fn subscribe_retained(&mut self, filter: &str) -> bool {
+        self.client.try_subscribe_many([Filter::new(filter, QoS::AtLeastOnce)]).is_ok()
+    }
+
     /// Unsubscribes.
     pub(crate) fn unsubscribe(&mut self, filter: &str) {
         // Without room the broker goes on sending what nobody asks for; the link is short-lived.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sedge_plugin::directory::State;
 use sedge_plugin::{Context, PluginStatus, SensorDescriptor, Tool};
 use tokio::sync::Notify;
 
@@ -46,6 +47,18 @@ impl Mirror {
 
     pub(crate) fn gone(&self, rank: Rank, topic: String) {
         self.line.state(rank, topic, Vec::new());
+    }
+
+    /// The bridge itself stops: nobody can say that for it later.
+    pub(crate) fn stopped(&self) {
+        if let Some(status) = self.ctx.directory().plugins.get(self.ctx.id()) {
+            self.health(&PluginStatus {
+                state: State::Stopped,
+                reason: None,
+                since_ms: self.ctx.clock().wall_ms(),
+                ..status.clone()
+            });
+        }
     }
 
     /// Something changed: [`refresh`](Self::refresh) will look.

@@ -59,8 +59,10 @@ mod with_broker {
         let running = prepared.start(Some(bridge)).await;
         let head = head(broker.local_addr(), args.port);
         let screen = std::io::stdout().is_terminal() && !global.json;
-        if !screen && !global.json {
-            print(&head);
+        match screen {
+            true => print("\x1b[2J"),
+            false if !global.json => print(&head),
+            false => {}
         }
         let mut latest: BTreeMap<Id, Arc<Reading>> = BTreeMap::new();
         let mut refresh = tokio::time::interval(REFRESH);
@@ -98,7 +100,7 @@ mod with_broker {
     fn head(broker: SocketAddr, asked: u16) -> String {
         let program = std::env::args_os().next().unwrap_or_else(|| "sedge".into());
         let (program, port) = (program.to_string_lossy(), broker.port());
-        let taken = match port == asked {
+        let taken = match port == asked || asked == 0 {
             true => String::new(),
             false => format!(" (port {asked} is taken)"),
         };
@@ -144,7 +146,8 @@ mod with_broker {
             fits
         };
         let lines: Vec<&str> = text.lines().take_while(fits).collect();
-        print(&format!("\x1b[H\x1b[J{}\n", lines.join("\n")));
+        // Line by line over what is there: a terminal keeps what is cleared as a whole in its history.
+        print(&format!("\x1b[H{}\x1b[K\n\x1b[J", lines.join("\x1b[K\n")));
     }
 
     /// Prints; where nobody listens any more, as behind `| head`, nothing is to be done about it.

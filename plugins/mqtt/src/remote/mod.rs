@@ -133,7 +133,7 @@ impl Remote {
         }
         let (commands, inbox) = mpsc::channel(16);
         let fence = base.filter(&format!("_reply/{client}/fence"));
-        let task = tokio::spawn(Worker::new(link, limits, base.clone(), fence).run(inbox));
+        let task = tokio::spawn(Worker::new(link, limits, base.clone(), fence, client_id.clone()).run(inbox));
         Ok(Self { base, client, client_id, commands, calls: AtomicU64::new(0), task })
     }
 

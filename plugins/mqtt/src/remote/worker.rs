@@ -1,7 +1,8 @@
 //! What runs behind a [`Remote`](super::Remote): one task that owns the link and gives everybody what is theirs.
 //!
 //! How it knows that all retained messages have come: after the subscription it publishes a fence to itself; a broker
-//! delivers in order, so what is retained has come when the fence has. Where the broker does not let it publish there,
+//! delivers in order, so what is retained has come when the fence has. All clients of one user share that topic, so a
+//! fence carries the client's id. Where the broker does not let it publish there,
 //! half a second without another retained message must do.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -61,6 +62,7 @@ pub(super) struct Worker {
     limits: Limits,
     base: Base,
     fence: String,
+    client_id: String,
     last: u64,
     sent: HashMap<u64, Sent>,
     gatherings: BTreeMap<u64, Gathering>,
@@ -71,12 +73,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(link: Link, limits: Limits, base: Base, fence: String) -> Self {
+    pub(super) fn new(link: Link, limits: Limits, base: Base, fence: String, client_id: String) -> Self {
         Self {
             link,
             limits,
             base,
             fence,
+            client_id,
             last: 0,
             sent: HashMap::new(),
             gatherings: BTreeMap::new(),
@@ -126,7 +129,7 @@ impl Worker {
                 let fence = self.last + 1;
                 let message = Message {
                     topic: self.fence.clone(),
-                    payload: fence.to_string().into(),
+                    payload: format!("{}-{fence}", self.client_id).into(),
                     ..Message::default()
                 };
                 if full || !self.publish(message, Sent::Fence(fence)) {
@@ -211,8 +214,8 @@ impl Worker {
 
     fn deliver(&mut self, message: Incoming) {
         if message.topic == self.fence {
-            let number = std::str::from_utf8(&message.payload).ok().and_then(|text| text.parse().ok());
-            return number.into_iter().for_each(|fence| self.gathered(fence));
+            let fence = own_fence(&self.client_id, &message);
+            return fence.into_iter().for_each(|fence| self.gathered(fence));
         }
         match self.base.place(&message.topic) {
             Some(Place::Reply(..)) => self.result(message),
@@ -289,6 +292,12 @@ fn busy() -> RemoteError {
     RemoteError::Protocol("too many requests at once".into())
 }
 
+/// The number of a fence of this client's; none where it is another's, or left there.
+fn own_fence(client_id: &str, message: &Incoming) -> Option<u64> {
+    let text = std::str::from_utf8(&message.payload).ok().filter(|_| !message.retain)?;
+    text.strip_prefix(client_id)?.strip_prefix('-')?.parse().ok()
+}
+
 /// Whether a topic fits a filter of literal levels and `+`.
 fn matches(filter: &str, topic: &str) -> bool {
     filter.split('/').count() == topic.split('/').count()
@@ -298,6 +307,24 @@ fn matches(filter: &str, topic: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fence_of_another_client_or_a_retained_one_is_none() {
+        let message = |payload: &str, retain| Incoming {
+            topic: "fence".into(),
+            payload: payload.into(),
+            retain,
+            response_topic: None,
+            correlation: None,
+            expiry: None,
+            from: None,
+        };
+        assert_eq!(own_fence("cli-1", &message("cli-1-7", false)), Some(7));
+        assert_eq!(own_fence("cli-1", &message("cli-1-7", true)), None);
+        for payload in ["7", "cli-7", "cli-12-7", "cli-1", "cli-1-", "cli-1-x"] {
+            assert_eq!(own_fence("cli-1", &message(payload, false)), None, "{payload}");
+        }
+    }
 
     #[test]
     fn a_filter_fits_level_by_level() {

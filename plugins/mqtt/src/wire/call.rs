@@ -15,6 +15,9 @@ use serde_json::{Map, Value as Json};
 /// The longest id of a call, and the longest name of a caller.
 pub const MAX_ID_BYTES: usize = 128;
 
+/// The longest example of what should have been written.
+const MAX_EXAMPLE_BYTES: usize = 256;
+
 /// A call of a tool. Everything in it may be left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -38,10 +41,24 @@ pub enum RequestError {
     /// A member has another type or is too long.
     #[error("`{0}` must be a text of 1 to {MAX_ID_BYTES} bytes")]
     Member(&'static str),
+    /// There are members, and none of them is `args`: most likely they are the arguments.
+    #[error("unknown member `{member}`; arguments stand under `args`{}", example(.args))]
+    Unknown {
+        /// The first one.
+        member: String,
+        /// All of them, as they might have been meant; none where that would be long.
+        args: Option<String>,
+    },
+}
+
+/// What to write instead.
+fn example(args: &Option<String>) -> String {
+    args.as_ref().map_or_else(String::new, |args| format!(": {{\"args\":{args}}}"))
 }
 
 impl Request {
-    /// Reads a payload. Nothing at all is a call without arguments.
+    /// Reads a payload. Nothing at all is a call without arguments. Members of later versions are passed over, where
+    /// there are `args`.
     pub fn parse(payload: &[u8]) -> Result<Self, RequestError> {
         if payload.is_empty() {
             return Ok(Self { id: None, args: Json::Object(Map::new()), from: None });
@@ -49,11 +66,24 @@ impl Request {
         let json =
             serde_json::from_slice(payload).map_err(|error| RequestError::NotJson(error.to_string()))?;
         let Json::Object(mut object) = json else { return Err(RequestError::NotAnObject) };
-        let args = match object.remove("args") {
-            None | Some(Json::Null) => Json::Object(Map::new()),
-            Some(args) => args,
-        };
-        Ok(Self { id: word(&mut object, "id")?, args, from: word(&mut object, "from")? })
+        let given = object.remove("args");
+        let (id, from) = (word(&mut object, "id")?, word(&mut object, "from")?);
+        if let (None, Some(member)) = (&given, object.keys().next()) {
+            let member = member.chars().take(MAX_ID_BYTES).collect();
+            let args = Json::Object(object).to_string();
+            return Err(RequestError::Unknown {
+                member,
+                args: (args.len() <= MAX_EXAMPLE_BYTES).then_some(args),
+            });
+        }
+        let args = given.filter(|args| !args.is_null()).unwrap_or_else(|| Json::Object(Map::new()));
+        Ok(Self { id, args, from })
+    }
+
+    /// The id of a payload that is not a call, where it has one.
+    pub(crate) fn id_of(payload: &[u8]) -> Option<String> {
+        let Ok(Json::Object(mut object)) = serde_json::from_slice(payload) else { return None };
+        word(&mut object, "id").ok().flatten()
     }
 
     /// The payload.
@@ -253,6 +283,28 @@ mod tests {
         }
         let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(MAX_ID_BYTES + 1));
         assert_eq!(Request::parse(long.as_bytes()), Err(RequestError::Member("id")));
+    }
+
+    #[test]
+    fn arguments_that_do_not_stand_under_args_are_told_where_to_stand() {
+        let error = |payload: &str| Request::parse(payload.as_bytes()).unwrap_err().to_string();
+        let expected = r#"unknown member `on`; arguments stand under `args`: {"args":{"on":true}}"#;
+        assert_eq!(error(r#"{"on":true}"#), expected);
+        assert_eq!(error(r#"{"id":"1","on":true,"from":"me"}"#), expected);
+        let long = error(&format!(r#"{{"text":"{}"}}"#, "x".repeat(300)));
+        assert_eq!(long, "unknown member `text`; arguments stand under `args`");
+    }
+
+    #[test]
+    fn the_id_of_what_is_not_a_call_is_read_where_there_is_one() {
+        for (payload, id) in [
+            (r#"{"id":7,"on":1}"#, Some("7")),
+            (r#"{"id":"a","from":{}}"#, Some("a")),
+            ("on", None),
+            ("[]", None),
+        ] {
+            assert_eq!(Request::id_of(payload.as_bytes()).as_deref(), id, "{payload}");
+        }
     }
 
     proptest! {

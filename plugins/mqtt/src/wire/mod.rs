@@ -19,7 +19,7 @@ mod topics;
 
 pub use call::{Answer, MAX_ID_BYTES, Request, RequestError, ResultFrame};
 pub use node::{Event, Health, Info, PluginSummary, SensorFrame, Severity};
-pub use reading::ReadingFrame;
+pub use reading::{BacklogFrame, ReadingFrame};
 pub use topics::{Base, BaseError, Place, Topics};
 
 /// The version of this contract, as `info` carries it.

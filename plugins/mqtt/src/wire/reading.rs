@@ -54,6 +54,11 @@ impl ReadingFrame {
     }
 }
 
+/// The readings of an outage, as `{node}/backlog/{sensor}` carries them: a JSON array, the oldest first.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct BacklogFrame(pub Vec<ReadingFrame>);
+
 impl From<&Reading> for ReadingFrame {
     fn from(reading: &Reading) -> Self {
         let unsynced = reading.taken.wall_ms.is_none();

@@ -17,7 +17,10 @@ use sedge_plugin::{Id, Name};
 const MAX_BASE_BYTES: usize = 128;
 
 /// The longest topic at which an answer may be asked for.
-const MAX_REPLY_BYTES: usize = 512;
+const MAX_REPLY_BYTES: usize = 256;
+
+/// The most levels behind `_reply/`: a broker may cut off whoever publishes to a topic of too many.
+const MAX_REPLY_LEVELS: usize = 8;
 
 /// Why a text is not a [`Base`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,13 +59,17 @@ impl Base {
     }
 
     /// Whether an answer may be sent to `topic`. Only under `_reply/`: otherwise a caller could have the node
-    /// publish anywhere, with the node's rights.
+    /// publish anywhere, with the node's rights. And only to a topic that every broker takes: one that cuts the node
+    /// off would do so again and again.
     pub fn may_reply_to(&self, topic: &str) -> bool {
         let Some(under) = topic.strip_prefix(self.as_str()).and_then(|rest| rest.strip_prefix("/_reply/"))
         else {
             return false;
         };
-        topic.len() <= MAX_REPLY_BYTES && !under.is_empty() && !under.contains(['+', '#', '\0'])
+        topic.len() <= MAX_REPLY_BYTES
+            && under.split('/').count() <= MAX_REPLY_LEVELS
+            && under.split('/').all(|level| !level.is_empty())
+            && !under.contains(|c: char| matches!(c, '+' | '#') || c.is_control())
     }
 
     /// What stands at `topic`; none where it is not one of this contract.
@@ -163,6 +170,16 @@ impl Topics {
         format!("{}/reading/{sensor}", self.stem)
     }
 
+    /// A sensor's readings from an outage, many in one message.
+    pub fn backlog(&self, sensor: &Id) -> String {
+        format!("{}/backlog/{sensor}", self.stem)
+    }
+
+    /// What stands in front of all topics of a kind: of all `sensor`s, say.
+    pub(crate) fn stem(&self, kind: &str) -> String {
+        format!("{}/{kind}/", self.stem)
+    }
+
     /// How a component fares.
     pub fn health(&self, component: &Id) -> String {
         format!("{}/health/{component}", self.stem)
@@ -212,6 +229,7 @@ mod tests {
             (topics.info(), Place::Info(node.clone())),
             (topics.sensor(&sensor), Place::Sensor(node.clone(), sensor.clone())),
             (topics.reading(&sensor), Place::Reading(node.clone(), sensor.clone())),
+            (topics.backlog(&sensor), Place::Backlog(node.clone(), sensor.clone())),
             (topics.health(&sensor), Place::Health(node.clone(), sensor.clone())),
             (topics.event("readings_dropped"), Place::Event(node.clone(), "readings_dropped".into())),
             (topics.tool(&tool), Place::Tool(node.clone(), tool.clone())),
@@ -263,5 +281,15 @@ mod tests {
             assert!(!base().may_reply_to(topic), "{topic}");
         }
         assert!(!base().may_reply_to(&format!("site/sedge/v1/_reply/{}", "a".repeat(MAX_REPLY_BYTES))));
+    }
+
+    #[test]
+    fn answers_go_only_to_topics_that_every_broker_takes() {
+        let reply = |under: &str| base().may_reply_to(&format!("site/sedge/v1/_reply/{under}"));
+        assert!(reply("a/b/c/d/e/f/g/h"));
+        for under in ["a/b/c/d/e/f/g/h/i", "/", "a/", "/a", "a//b", "a\0", "a\n", "a\u{7f}", "a\u{85}"] {
+            assert!(!reply(under), "{under:?}");
+        }
+        assert!(!reply(&"/".repeat(220)), "Mosquitto cuts off whoever publishes to more than 200 levels");
     }
 }

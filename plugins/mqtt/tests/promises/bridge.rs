@@ -1,7 +1,7 @@
 //! What a subscriber sees of a node.
 
 use sedge_mqtt::Settings;
-use sedge_mqtt::wire::{Health, Info, ReadingFrame, SensorFrame};
+use sedge_mqtt::wire::{Event, Health, Info, ReadingFrame, SensorFrame};
 use sedge_plugin::directory::State;
 use sedge_plugin::topic::Observer;
 use sedge_plugin::topics::{self, SensorChange, ToolsChange};
@@ -24,6 +24,7 @@ super::with_both_brokers!(
     the_birth_document_follows_the_node,
     a_second_node_of_the_same_id_is_reported,
     a_message_that_is_too_large_holds_nothing_up,
+    what_is_retained_of_a_former_config_is_taken_back,
 );
 
 async fn watch(broker: &Broker) -> V5 {
@@ -91,24 +92,35 @@ async fn a_node_that_loses_its_power_is_offline(broker: Broker) {
 
 async fn a_clean_stop_delivers_what_waits_says_offline_and_leaves_the_descriptors(broker: Broker) {
     let mut watcher = watch(&broker).await;
-    let mut node = Node::start(broker.address).await;
+    let mut directory = directory("pi");
+    directory.plugins.insert(id("mqtt"), status("mqtt", State::Running));
+    let mut node = Node::with(broker.address, directory, Settings::default()).await;
+    at(&mut watcher, "pi/health/mqtt").await;
     for seq in 1..=500 {
         node.read(seq).await;
     }
     within(node.bridge.teardown()).await.unwrap();
-    for seq in 1..=500 {
-        let message = at(&mut watcher, "pi/reading/air").await;
-        assert_eq!(serde_json::from_slice::<ReadingFrame>(&message.payload).unwrap().seq, seq);
+    let (mut readings, mut stopped) = (0, false);
+    while readings < 500 || !stopped {
+        let message = watcher.message().await;
+        assert_ne!(message.topic, "sedge/v1/pi/status", "the last of all");
+        if message.topic == "sedge/v1/pi/reading/air" {
+            readings += 1;
+            assert_eq!(serde_json::from_slice::<ReadingFrame>(&message.payload).unwrap().seq, readings);
+        } else if message.topic == "sedge/v1/pi/health/mqtt" {
+            stopped = serde_json::from_slice::<Health>(&message.payload).unwrap().state == State::Stopped;
+        }
     }
-    assert_eq!(watcher.message().await.topic, "sedge/v1/pi/status", "the last of all");
+    let status = at(&mut watcher, "pi/status").await;
+    assert_eq!(status.text(), "offline");
 
     let mut late = watch(&broker).await;
     let mut topics = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..7 {
         topics.push(late.message().await.topic);
     }
     topics.sort();
-    let left = ["health/air", "info", "sensor/air", "status", "tool/echo", "tool/slow"];
+    let left = ["health/air", "health/mqtt", "info", "sensor/air", "status", "tool/echo", "tool/slow"];
     assert_eq!(topics, left.map(|topic| format!("sedge/v1/pi/{topic}")));
 }
 
@@ -192,6 +204,74 @@ async fn a_message_that_is_too_large_holds_nothing_up(broker: Broker) {
     assert_eq!(serde_json::from_slice::<ReadingFrame>(&message.payload).unwrap().seq, 2);
     other.publish("sedge/v1/pi/tool/echo/call", "", QoS::AtLeastOnce, false).await;
     at(&mut watcher, "pi/tool/echo/result").await;
+}
+
+async fn what_is_retained_of_a_former_config_is_taken_back(broker: Broker) {
+    let mut other = V5::connect(broker.address, "other").await;
+    let ghosts = ["sensor/ghost", "tool/ghost", "health/ghost"];
+    for topic in ghosts {
+        other.publish(&format!("sedge/v1/pi/{topic}"), "{}", QoS::AtLeastOnce, true).await;
+    }
+    let others = ["sedge/v1/other/sensor/ghost", "sedge/v1/pi/alarm/ghost"];
+    for topic in others {
+        other.publish(topic, "{}", QoS::AtLeastOnce, true).await;
+    }
+    let mut node = Node::start(broker.address).await;
+    let mut watcher = watch(&broker).await;
+    node.started().await;
+    let mut gone = Vec::new();
+    while gone.len() < 3 {
+        let message = watcher.message().await;
+        if message.payload.is_empty() {
+            gone.push(message.topic);
+        }
+    }
+    gone.sort();
+    let mut expected = ghosts.map(|topic| format!("sedge/v1/pi/{topic}"));
+    expected.sort();
+    assert_eq!(gone, expected);
+    let mut late = watch(&broker).await;
+    let mut left = Vec::new();
+    for _ in 0..8 {
+        left.push(late.message().await.topic);
+    }
+    assert!(others.iter().all(|topic| left.contains(&(*topic).to_owned())), "{left:?}");
+    assert!(left.contains(&"sedge/v1/pi/sensor/air".to_owned()), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_let_the_node_read_itself_is_no_fault() {
+    let acl = std::env::temp_dir().join(format!("sedge-sweep-{}", std::process::id()));
+    std::fs::write(&acl, "topic write sedge/v1/#\ntopic read sedge/v1/pi/tool/+/call\n").unwrap();
+    let broker = Broker::mosquitto(&format!("allow_anonymous true\nacl_file {}", acl.display())).await;
+    if let Some(broker) = broker {
+        let mut node = Node::start(broker.address).await;
+        node.started().await;
+        node.read(1).await;
+        within(node.bridge.teardown()).await.unwrap();
+        assert_eq!(*node.host.degraded.borrow(), None);
+    }
+    std::fs::remove_file(&acl).unwrap();
+}
+
+#[tokio::test]
+async fn readings_that_the_broker_refuses_are_told_with_the_reason() {
+    let acl = std::env::temp_dir().join(format!("sedge-refuse-{}", std::process::id()));
+    let rules = "topic read sedge/v1/#\ntopic write sedge/v1/pi/status\ntopic write sedge/v1/pi/event/#\n\
+                 topic write sedge/v1/pi/reading/door\n";
+    std::fs::write(&acl, rules).unwrap();
+    let broker = Broker::mosquitto(&format!("allow_anonymous true\nacl_file {}", acl.display())).await;
+    if let Some(broker) = broker {
+        let mut events = V5::connect(broker.address, "events").await;
+        events.subscribe("sedge/v1/pi/event/+", QoS::AtLeastOnce).await;
+        let mut node = Node::start(broker.address).await;
+        node.read(1).await;
+        node.until_degraded("the broker refuses readings: not authorized").await;
+        let event: Event = serde_json::from_slice(&events.message().await.payload).unwrap();
+        assert_eq!((event.kind.as_str(), &event.data["refused"]), ("readings_lost", &serde_json::json!(1)));
+        assert!(event.text.contains("not authorized"), "{}", event.text);
+    }
+    std::fs::remove_file(&acl).unwrap();
 }
 
 #[tokio::test]

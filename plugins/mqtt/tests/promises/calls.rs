@@ -22,6 +22,12 @@ super::with_both_brokers!(
     more_calls_than_sixteen_at_a_time_are_told_so,
     a_call_that_cannot_be_read_is_a_bad_request,
     who_calls_is_known_to_the_node,
+    an_id_used_for_another_call_is_a_bad_request,
+    a_bad_request_keeps_its_id_and_says_where_arguments_stand,
+    a_result_that_is_too_large_is_an_error_and_not_silence,
+    a_fifth_who_repeats_a_running_call_is_told_that_it_is_busy,
+    an_answer_to_a_topic_of_too_many_levels_goes_to_the_tools_result,
+    an_answer_that_breaks_the_connection_is_put_aside_and_the_node_runs_on,
 );
 
 const ECHO: &str = "sedge/v1/pi/tool/echo/call";
@@ -203,6 +209,107 @@ async fn who_calls_is_known_to_the_node(broker: Broker) {
     }
     let from: Vec<String> = node.host.calls.lock().unwrap().iter().map(|call| call.from.clone()).collect();
     assert_eq!(from, ["agent", "flow", "mqtt"]);
+}
+
+fn message_of(message: &Message) -> String {
+    match frame(message).answer {
+        Answer::Done { result: Err(error), .. } => error.message,
+        answer => panic!("{answer:?}"),
+    }
+}
+
+async fn an_id_used_for_another_call_is_a_bad_request(broker: Broker) {
+    let (node, mut watcher) = start(&broker).await;
+    let mut caller = V5::connect(broker.address, "caller").await;
+    caller.publish(ECHO, r#"{"id":"1","args":{"on":true}}"#, QoS::AtLeastOnce, false).await;
+    assert_eq!(result(&watcher.message().await), Ok(json!({ "on": true })));
+    for (topic, call) in
+        [(ECHO, r#"{"id":"1","args":{"on":false}}"#), (SLOW, r#"{"id":"1","args":{"on":true}}"#)]
+    {
+        caller.publish(topic, call, QoS::AtLeastOnce, false).await;
+        let message = watcher.message().await;
+        assert_eq!(result(&message), Err(ToolErrorCode::BadRequest));
+        assert_eq!(message_of(&message), "id `1` was used for another call");
+    }
+    assert_eq!(node.host.calls.lock().unwrap().len(), 1);
+}
+
+async fn a_bad_request_keeps_its_id_and_says_where_arguments_stand(broker: Broker) {
+    let (node, mut watcher) = start(&broker).await;
+    let mut caller = V5::connect(broker.address, "caller").await;
+    caller.publish(ECHO, r#"{"id":"7","on":true}"#, QoS::AtLeastOnce, false).await;
+    let message = watcher.message().await;
+    assert_eq!((frame(&message).id.as_str(), result(&message)), ("7", Err(ToolErrorCode::BadRequest)));
+    let expected = r#"unknown member `on`; arguments stand under `args`: {"args":{"on":true}}"#;
+    assert_eq!(message_of(&message), expected);
+    assert!(node.host.calls.lock().unwrap().is_empty());
+    caller.publish(ECHO, r#"{"args":{"on":true},"later":1}"#, QoS::AtLeastOnce, false).await;
+    assert_eq!(result(&watcher.message().await), Ok(json!({ "on": true })));
+}
+
+async fn a_result_that_is_too_large_is_an_error_and_not_silence(broker: Broker) {
+    let (node, mut watcher) = start(&broker).await;
+    let mut caller = V5::connect(broker.address, "caller").await;
+    for _ in 0..2 {
+        caller.publish("sedge/v1/pi/tool/large/call", r#"{"id":"1"}"#, QoS::AtLeastOnce, false).await;
+        let message = watcher.message().await;
+        assert_eq!((frame(&message).id.as_str(), result(&message)), ("1", Err(ToolErrorCode::Failed)));
+        assert!(message_of(&message).starts_with("the result is 3072"), "{}", message_of(&message));
+        assert!(message_of(&message).ends_with("bytes, more than can be sent"));
+    }
+    assert_eq!(node.host.calls.lock().unwrap().len(), 1);
+}
+
+async fn a_fifth_who_repeats_a_running_call_is_told_that_it_is_busy(broker: Broker) {
+    let (node, mut watcher) = start(&broker).await;
+    let mut caller = V5::connect(broker.address, "caller").await;
+    for n in 0..5 {
+        let topic = format!("sedge/v1/_reply/{n}/pi/slow");
+        let properties = PublishProperties { response_topic: Some(topic), ..PublishProperties::default() };
+        caller.publish_with(SLOW, r#"{"id":"1"}"#, properties).await;
+    }
+    let message = watcher.message().await;
+    assert_eq!(message.topic, "sedge/v1/_reply/4/pi/slow");
+    assert_eq!(result(&message), Err(ToolErrorCode::Busy));
+    node.host.gate.add_permits(1);
+    for _ in 0..4 {
+        assert_eq!(result(&watcher.message().await), Ok(json!("slow")));
+    }
+}
+
+async fn an_answer_to_a_topic_of_too_many_levels_goes_to_the_tools_result(broker: Broker) {
+    let (_node, mut watcher) = start(&broker).await;
+    let mut caller = V5::connect(broker.address, "caller").await;
+    let topic = format!("sedge/v1/_reply/{}x", "x/".repeat(100));
+    let properties = PublishProperties { response_topic: Some(topic), ..PublishProperties::default() };
+    caller.publish_with(ECHO, "{}", properties).await;
+    assert_eq!(watcher.message().await.topic, "sedge/v1/pi/tool/echo/result");
+}
+
+async fn an_answer_that_breaks_the_connection_is_put_aside_and_the_node_runs_on(broker: Broker) {
+    let mut watcher = V5::connect(broker.address, "watcher").await;
+    watcher.subscribe("sedge/v1/pi/tool/+/result", QoS::AtLeastOnce).await;
+    watcher.subscribe("sedge/v1/pi/+/air", QoS::AtLeastOnce).await;
+    let proxy = Proxy::start().await;
+    proxy.cut_at("poison");
+    let mut node = Node::start(proxy.address).await;
+    node.hurry_and_never_be_steady();
+    proxy.lead_to(broker.address);
+    while !watcher.message().await.topic.contains("health") {}
+    let mut caller = V5::connect(broker.address, "caller").await;
+    caller.publish(ECHO, r#"{"args":{"text":"poison"}}"#, QoS::AtLeastOnce, false).await;
+    node.until_begun(1).await;
+    node.read(1).await;
+    caller.publish(ECHO, r#"{"args":{"text":"wine"}}"#, QoS::AtLeastOnce, false).await;
+    let (mut answered, mut read) = (false, false);
+    while !(answered && read) {
+        let message = watcher.message().await;
+        if message.topic.ends_with("result") {
+            assert_eq!(result(&message), Ok(json!({ "text": "wine" })));
+            answered = true;
+        }
+        read |= message.topic.ends_with("reading/air") || message.topic.ends_with("backlog/air");
+    }
 }
 
 #[tokio::test]

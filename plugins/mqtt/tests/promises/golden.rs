@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sedge_mqtt::wire::{
-    Answer, Event, Health, Info, ReadingFrame, Request, ResultFrame, SensorFrame, Severity,
+    Answer, BacklogFrame, Event, Health, Info, ReadingFrame, Request, ResultFrame, SensorFrame, Severity,
 };
 use sedge_plugin::directory::State;
 use sedge_plugin::{Frame, Quality, Taken, Tool, ToolError, ToolErrorCode, ToolOutcome, Value};
@@ -41,6 +41,12 @@ fn a_reading() {
     let mut reading = reading(4711);
     reading.frame = frame;
     golden("reading.json", &ReadingFrame::from(&reading));
+}
+
+#[test]
+fn the_readings_of_an_outage() {
+    let frames = [1, 2].map(|seq| ReadingFrame::from(&reading(seq)));
+    golden("backlog.json", &BacklogFrame(frames.into()));
 }
 
 #[test]
@@ -86,10 +92,10 @@ fn the_health_of_a_component() {
 fn an_event() {
     let event = Event {
         ts: Some(WALL_MS),
-        kind: "readings_dropped".into(),
+        kind: "readings_lost".into(),
         severity: Severity::Warning,
-        text: "150 readings were dropped".into(),
-        data: json!({ "count": 150 }),
+        text: "150 readings were lost: 150 more waited than there is room for".into(),
+        data: json!({ "count": 150, "dropped": 150, "refused": 0, "too_large": 0, "put_aside": 0, "ongoing": true }),
     };
     golden("event.json", &event);
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use rumqttc::v5::mqttbytes::QoS;
 use sedge_mqtt::Settings;
-use sedge_mqtt::wire::{Event, ReadingFrame};
+use sedge_mqtt::wire::{BacklogFrame, Event, ReadingFrame};
 use sedge_plugin::Plugin;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::support::brokers::{Broker, Kind};
-use super::support::clients::{V3, V5, within};
+use super::support::clients::{Message, V3, V5, within};
 use super::support::node::{Node, directory};
 use super::support::proxy::Proxy;
 
@@ -18,23 +18,35 @@ super::with_both_brokers!(
     every_reading_arrives_though_the_connection_is_cut_again_and_again,
     every_reading_arrives_though_the_broker_has_forgotten_the_session,
     readings_beyond_the_queue_are_dropped_from_the_oldest_counted_and_told,
+    readings_of_an_outage_are_backlog_and_news_is_not,
+    a_stop_before_the_broker_has_answered_ends_at_once,
     while_the_broker_is_away_the_node_says_so_and_runs_on,
     after_an_outage_all_that_is_retained_is_there_again,
     a_broker_that_went_deaf_does_not_hold_up_the_stop,
 );
 
+/// The numbers of the readings in a message, one or an array of them.
+fn numbers(message: &Message) -> Vec<u64> {
+    if !message.topic.contains("/backlog/") {
+        return vec![serde_json::from_slice::<ReadingFrame>(&message.payload).unwrap().seq];
+    }
+    let frames = serde_json::from_slice::<BacklogFrame>(&message.payload).unwrap().0;
+    assert!(!message.retain && (1..=100).contains(&frames.len()) && message.payload.len() <= 64 * 1024);
+    assert!(frames.is_sorted_by_key(|frame| frame.seq), "in order");
+    frames.iter().map(|frame| frame.seq).collect()
+}
+
 /// Gathers the numbers of readings until there are enough.
 async fn gather(watcher: &mut V3, seen: &mut BTreeSet<u64>, enough: u64) {
     while seen.len() < usize::try_from(enough).unwrap() {
-        let message = watcher.message().await;
-        let frame: ReadingFrame = serde_json::from_slice(&message.payload).unwrap();
-        seen.insert(frame.seq);
+        seen.extend(numbers(&watcher.message().await));
     }
 }
 
 async fn watch(broker: &Broker) -> V3 {
     let mut watcher = V3::connect(broker.address, "watcher").await;
     watcher.subscribe("sedge/v1/+/reading/+", QoS::AtLeastOnce).await;
+    watcher.subscribe("sedge/v1/+/backlog/+", QoS::AtLeastOnce).await;
     watcher
 }
 
@@ -81,7 +93,7 @@ async fn every_reading_arrives_though_the_broker_has_forgotten_the_session(broke
                 message = before.message() => message,
                 message = after.message() => message,
             };
-            seen.insert(serde_json::from_slice::<ReadingFrame>(&message.payload).unwrap().seq);
+            seen.extend(numbers(&message));
         }
     })
     .await;
@@ -100,14 +112,74 @@ async fn readings_beyond_the_queue_are_dropped_from_the_oldest_counted_and_told(
     }
     proxy.lead_to(broker.address);
     for seq in 151..=250 {
-        let frame: ReadingFrame = serde_json::from_slice(&readings.message().await.payload).unwrap();
-        assert_eq!(frame.seq, seq);
+        let message = readings.message().await;
+        assert_eq!(
+            message.topic, "sedge/v1/pi/reading/air",
+            "the first ones of a node that has just started"
+        );
+        assert_eq!(numbers(&message), [seq]);
     }
-    let message = watcher.message().await;
-    let event: Event = serde_json::from_slice(&message.payload).unwrap();
-    assert_eq!((message.topic.as_str(), message.retain), ("sedge/v1/pi/event/readings_dropped", false));
-    assert_eq!(event.data["count"], 150);
-    assert!(event.text.contains("150"));
+    let mut told = 0;
+    loop {
+        let message = watcher.message().await;
+        let event: Event = serde_json::from_slice(&message.payload).unwrap();
+        assert_eq!((message.topic.as_str(), message.retain), ("sedge/v1/pi/event/readings_lost", false));
+        assert_eq!(event.data["count"], event.data["dropped"]);
+        told += event.data["count"].as_u64().unwrap();
+        if event.data["ongoing"] == false {
+            assert!(event.text.contains("150"), "{}", event.text);
+            break;
+        }
+    }
+    assert_eq!(told, 150);
+}
+
+async fn readings_of_an_outage_are_backlog_and_news_is_not(broker: Broker) {
+    let mut watcher = V5::connect(broker.address, "watcher").await;
+    watcher.subscribe("sedge/v1/#", QoS::AtLeastOnce).await;
+    let proxy = Proxy::to(broker.address).await;
+    let mut node = Node::start(proxy.address).await;
+    node.hurry();
+    node.read(1).await;
+    while watcher.message().await.topic != "sedge/v1/pi/reading/air" {}
+    proxy.lead_nowhere();
+    proxy.cut();
+    node.until_degraded("broker unreachable").await;
+    for seq in 2..=250 {
+        node.read(seq).await;
+    }
+    proxy.lead_to(broker.address);
+    let mut topics = Vec::new();
+    let mut seen = BTreeSet::new();
+    while seen.len() < 249 {
+        let message = watcher.message().await;
+        assert_ne!(message.topic, "sedge/v1/pi/reading/air");
+        topics.push(message.topic.strip_prefix("sedge/v1/pi/").unwrap().to_owned());
+        if message.topic.contains("backlog") {
+            seen.extend(numbers(&message).into_iter().filter(|seq| *seq > 1));
+        }
+    }
+    let first = topics.iter().position(|topic| topic == "backlog/air").unwrap();
+    assert_eq!(topics[first - 1], "health/air", "after all that is retained: {topics:?}");
+    node.read(251).await;
+    loop {
+        let message = watcher.message().await;
+        if message.topic == "sedge/v1/pi/reading/air" {
+            break assert_eq!(numbers(&message), [251]);
+        }
+    }
+}
+
+async fn a_stop_before_the_broker_has_answered_ends_at_once(broker: Broker) {
+    let proxy = Proxy::start().await;
+    proxy.lead_to_the_void();
+    let mut node = Node::start(proxy.address).await;
+    // The deadline of the stop never comes.
+    *node.host.longest_sleep.lock().unwrap() = std::time::Duration::ZERO;
+    proxy.until_met().await;
+    within(node.bridge.teardown()).await.unwrap();
+    assert_eq!(*node.host.degraded.borrow(), None, "it did not wait for the attempt to fail");
+    drop(broker);
 }
 
 async fn while_the_broker_is_away_the_node_says_so_and_runs_on(broker: Broker) {

@@ -24,6 +24,7 @@ super::with_both_brokers!(
     the_status_of_a_node_is_known,
     readings_are_seen_as_they_come,
     a_lost_broker_ends_everything_with_an_error,
+    callers_of_one_user_do_not_read_each_others_fences,
 );
 
 const SOON: Duration = Duration::from_secs(20);
@@ -130,6 +131,20 @@ async fn readings_are_seen_as_they_come(broker: Broker) {
     second.read(2).await;
     assert_eq!(within(all.recv()).await.unwrap().unwrap().frame.seq, 2);
     assert_eq!(within(other.recv()).await.unwrap().unwrap().frame.seq, 2, "and not the first");
+}
+
+async fn callers_of_one_user_do_not_read_each_others_fences(broker: Broker) {
+    let _node = node(&broker, "pi").await;
+    let mut other = V5::connect(broker.address, "other").await;
+    // Left there by somebody, and the number of the first fence of anybody.
+    other.publish("sedge/v1/_reply/ada/fence", "1", QoS::AtLeastOnce, true).await;
+    let shared = Settings { username: Some("ada".into()), ..settings(broker.address) };
+    let connect = async |id: &str| Remote::connect(&shared, id).await.unwrap();
+    let remotes = [connect("cli-1").await, connect("cli-2").await, connect("cli-3").await];
+    for _ in 0..10 {
+        let (a, b, c) = tokio::join!(remotes[0].tools(None), remotes[1].tools(None), remotes[2].tools(None));
+        assert_eq!([a, b, c].map(|found| found.unwrap().len()), [2, 2, 2]);
+    }
 }
 
 async fn a_lost_broker_ends_everything_with_an_error(broker: Broker) {

@@ -23,11 +23,11 @@ use super::clients::within;
 
 pub const WALL_MS: i64 = 1_795_195_704_123;
 
-struct Standing;
+struct Standing(Duration);
 
 impl Clock for Standing {
     fn up(&self) -> Duration {
-        Duration::from_secs(100)
+        self.0
     }
     fn wall_ms(&self) -> Option<i64> {
         Some(WALL_MS)
@@ -42,6 +42,8 @@ pub struct FakeHost {
     /// How many calls have begun.
     pub begun: watch::Sender<usize>,
     pub degraded: watch::Sender<Option<String>>,
+    /// A sleep of just this time never ends.
+    pub endless_sleep: Mutex<Option<Duration>>,
     /// A longer sleep never ends.
     pub longest_sleep: Mutex<Duration>,
     tasks: Mutex<Vec<AbortHandle>>,
@@ -49,7 +51,7 @@ pub struct FakeHost {
 
 impl Host for FakeHost {
     fn clock(&self) -> Arc<dyn Clock> {
-        Arc::new(Standing)
+        Arc::new(Standing(Duration::from_secs(100)))
     }
     fn submit<'a>(&'a self, _: &'a Id, _: Draft) -> BoxFuture<'a, Result<(), PluginError>> {
         Box::pin(async { Ok(()) })
@@ -68,6 +70,7 @@ impl Host for FakeHost {
             self.begun.send_modify(|begun| *begun += 1);
             let result = match call.tool.as_str() {
                 "echo" => Ok(call.args),
+                "large" => Ok(json!("x".repeat(300 * 1024))),
                 "slow" => {
                     self.gate.acquire().await.unwrap().forget();
                     Ok(json!("slow"))
@@ -84,7 +87,8 @@ impl Host for FakeHost {
         self.tasks.lock().unwrap().push(tokio::spawn(future).abort_handle());
     }
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        let ends = time <= *self.longest_sleep.lock().unwrap();
+        let endless = *self.endless_sleep.lock().unwrap() == Some(time);
+        let ends = !endless && time <= *self.longest_sleep.lock().unwrap();
         Box::pin(async move {
             match ends {
                 true => tokio::time::sleep(Duration::from_millis(2)).await,
@@ -172,6 +176,7 @@ impl Node {
             gate: Semaphore::new(0),
             begun: watch::Sender::new(0),
             degraded: watch::Sender::new(None),
+            endless_sleep: Mutex::default(),
             longest_sleep: Mutex::new(Duration::from_millis(4400)),
             tasks: Mutex::default(),
         });
@@ -185,6 +190,11 @@ impl Node {
         Observer::<topics::Deliver>::observe(&mut self.bridge, Arc::new(reading(seq))).await.unwrap();
     }
 
+    /// All components are there.
+    pub async fn started(&mut self) {
+        Observer::<topics::NodeStarted>::observe(&mut self.bridge, Arc::new(())).await.unwrap();
+    }
+
     pub fn change(&self, change: impl FnOnce(&mut Directory)) {
         change(Arc::make_mut(&mut self.host.directory.lock().unwrap()));
     }
@@ -192,6 +202,12 @@ impl Node {
     /// Every sleep ends soon, however long.
     pub fn hurry(&self) {
         *self.host.longest_sleep.lock().unwrap() = Duration::MAX;
+    }
+
+    /// Every sleep ends soon, and no connection is ever a steady one.
+    pub fn hurry_and_never_be_steady(&self) {
+        *self.host.endless_sleep.lock().unwrap() = Some(Duration::from_secs(30));
+        self.hurry();
     }
 
     pub async fn until_degraded(&self, by: &str) {

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use super::clients::within;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target {
@@ -21,6 +23,8 @@ enum Target {
 pub struct Proxy {
     pub address: SocketAddr,
     target: Arc<Mutex<Target>>,
+    poison: Arc<Mutex<Option<Vec<u8>>>>,
+    met: watch::Receiver<u32>,
     cuts: watch::Sender<u32>,
     task: JoinHandle<()>,
 }
@@ -38,8 +42,10 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let target = Arc::new(Mutex::new(Target::Nobody));
         let (cuts, cut) = watch::channel(0);
-        let task = tokio::spawn(serve(listener, target.clone(), cut));
-        Self { address, target, cuts, task }
+        let poison = Arc::<Mutex<Option<Vec<u8>>>>::default();
+        let (meets, met) = watch::channel(0);
+        let task = tokio::spawn(serve(listener, target.clone(), poison.clone(), meets, cut));
+        Self { address, target, poison, met, cuts, task }
     }
 
     pub async fn to(address: SocketAddr) -> Self {
@@ -53,6 +59,11 @@ impl Proxy {
         *self.target.lock().unwrap() = Target::Broker(address);
     }
 
+    /// From the next connection on, each one ends when a client sends this.
+    pub fn cut_at(&self, poison: &str) {
+        *self.poison.lock().unwrap() = Some(poison.into());
+    }
+
     /// New connections lead nowhere.
     pub fn lead_nowhere(&self) {
         *self.target.lock().unwrap() = Target::Nobody;
@@ -63,16 +74,57 @@ impl Proxy {
         *self.target.lock().unwrap() = Target::Void;
     }
 
+    /// Until somebody has connected.
+    pub async fn until_met(&self) {
+        within(self.met.clone().wait_for(|met| *met > 0)).await.unwrap();
+    }
+
     /// Ends the connections that there are, without a word.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 }
 
-async fn serve(listener: TcpListener, target: Arc<Mutex<Target>>, cut: watch::Receiver<u32>) {
+/// Hands on what the client sends, until it is poison.
+async fn until_poison(
+    client: &mut TcpStream,
+    broker: &mut TcpStream,
+    poison: Vec<u8>,
+) -> std::io::Result<()> {
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_broker, mut to_broker) = broker.split();
+    let mut seen: Vec<u8> = Vec::new();
+    let mut bytes = [0; 4096];
+    let up = async {
+        loop {
+            let count = from_client.read(&mut bytes).await?;
+            seen.extend_from_slice(&bytes[..count]);
+            if count == 0 || seen.windows(poison.len()).any(|window| window == poison) {
+                return Ok(());
+            }
+            to_broker.write_all(&bytes[..count]).await?;
+            let old = seen.len().saturating_sub(poison.len());
+            seen.drain(..old);
+        }
+    };
+    tokio::select! {
+        outcome = up => outcome,
+        outcome = tokio::io::copy(&mut from_broker, &mut to_client) => outcome.map(drop),
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    target: Arc<Mutex<Target>>,
+    poison: Arc<Mutex<Option<Vec<u8>>>>,
+    meets: watch::Sender<u32>,
+    cut: watch::Receiver<u32>,
+) {
     loop {
         let Ok((mut client, _)) = listener.accept().await else { return };
+        meets.send_modify(|met| *met += 1);
         let target = *target.lock().unwrap();
+        let poison = poison.lock().unwrap().clone();
         let mut cut = cut.clone();
         cut.mark_unchanged();
         tokio::spawn(async move {
@@ -82,7 +134,11 @@ async fn serve(listener: TcpListener, target: Arc<Mutex<Target>>, cut: watch::Re
                     Target::Void => std::future::pending().await,
                     Target::Broker(address) => {
                         let Ok(mut broker) = TcpStream::connect(address).await else { return };
-                        let _ = copy_bidirectional(&mut client, &mut broker).await;
+                        // However it ends, the test sees it.
+                        let _ = match poison {
+                            Some(poison) => until_poison(&mut client, &mut broker, poison).await,
+                            None => copy_bidirectional(&mut client, &mut broker).await.map(drop),
+                        };
                     }
                 }
             };
