@@ -20,7 +20,7 @@ async fn the_demo_shows_readings_says_what_to_paste_and_ends_cleanly() {
     let reading = watcher.message().await;
     let fields = serde_json::from_slice::<serde_json::Value>(&reading.payload).unwrap()["fields"].clone();
     for field in ["temperature", "humidity", "pressure"] {
-        assert!(fields[field].is_f64(), "{fields}");
+        assert!(fields[field].is_number(), "{fields}");
     }
 
     // What it told to paste, pasted.

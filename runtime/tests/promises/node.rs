@@ -137,7 +137,7 @@ async fn readings_tail_follows_a_node() {
         assert!(lines.lines().all(|line| line.contains("pi-test/kitchen temperature=")), "{lines}");
         let output = run(&["readings", "tail", "--json", "-n", "2", "-c", &file, "pi-test/kitchen"]).await;
         for line in stdout(&output).lines() {
-            assert!(parsed(line.as_bytes())["fields"]["pressure"].is_f64(), "{line}");
+            assert!(parsed(line.as_bytes())["fields"]["pressure"].is_number(), "{line}");
         }
         node.signal("TERM").await;
         assert_eq!(node.ended().await, 0);
