@@ -6,7 +6,7 @@ use sedge_config::{BrokerUrl, Config};
 use sedge_plugin::{Id, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::node;
 use crate::assemble::simulated;
@@ -48,7 +48,8 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let running = prepared.start(bridge).await;
     let directory = running.directory();
     let well = directory.plugins.values().filter(|status| status.state == State::Running).count();
-    let amiss = directory.plugins.len() - well;
+    let off = directory.plugins.values().filter(|status| status.state == State::Disabled).count();
+    let amiss = directory.plugins.len() - well - off;
     info!(node = %directory.node.id, plugins = well, amiss, "Runs.");
     stop.asked().await;
     info!("Stopping.");
@@ -101,7 +102,7 @@ async fn embedded(mqtt: &sedge_config::Mqtt) -> Result<crate::broker::EmbeddedBr
         .map_err(|error| Failure::Failed(format!("[mqtt] embedded: {}", sedge_plugin::chain(&error))))?;
     let address = broker.local_addr();
     if !address.ip().is_loopback() {
-        warn!(%address, "The embedded broker asks nobody for a password, and this address is not the loopback's.");
+        tracing::warn!(%address, "The embedded broker asks nobody for a password, and this address is not the loopback's.");
     }
     info!(broker = %format_args!("mqtt://{address}"), "The embedded broker listens.");
     Ok(broker)
