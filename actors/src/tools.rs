@@ -71,6 +71,9 @@ impl ToolRegistry {
         let tools: Vec<Tool> = answers.into_iter().flat_map(|(_, tools)| tools).collect();
         self.change(|table| {
             let mut change = ToolsChange { added: Vec::new(), gone: Vec::new() };
+            if !runner.is_alive() {
+                return change; // It has ended since it answered; whoever saw that has decided about its tools.
+            }
             let listed = |name: &Name| tools.iter().any(|tool| tool.name == *name);
             table.retain(|name, entry| {
                 let stays = entry.owner != *owner || listed(name);
