@@ -15,12 +15,13 @@ pub mod node;
 mod path;
 pub mod plugins;
 mod state;
+mod store;
 pub mod tools;
 
-pub use bus::{Bus, Chained, Subscription};
+pub use bus::{Bus, SubscriberView, Subscription, TopicView};
 pub use clock::TokioClock;
-pub use node::{Node, RunningNode, node_info};
+pub use node::{Change, Changed, Node, NodeHandle, RunningNode, node_info};
 pub use plugins::lifecycle::{End, Lifecycle, RestartPolicy, Todo};
 pub use plugins::spec::PluginSpec;
-pub use state::Counts;
-pub use tools::ToolRegistry;
+pub use state::{CheckRequirement, Counts, Surroundings};
+pub use tools::{Guard, ToolRegistry};

@@ -14,20 +14,21 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use sedge_plugin::topic::Chained;
 use sedge_plugin::topics::{Deliver, Process, Validate};
-use sedge_plugin::{Draft, Id, PluginError, Quality, Reading};
+use sedge_plugin::{Draft, Frame, Id, PluginError, Quality, Reading, Value};
 
-use crate::bus::Chained;
 use crate::state::NodeState;
 
 /// Takes a draft down the path.
-pub(crate) async fn submit(state: &NodeState, plugin: &Id, draft: Draft) -> Result<(), PluginError> {
+pub(crate) async fn submit(state: &NodeState, plugin: &Id, mut draft: Draft) -> Result<(), PluginError> {
     let sensor = draft.sensor.clone();
     let directory = state.directory();
     let source = state
         .source(&sensor)
         .filter(|source| source.plugin == *plugin && directory.sensors.contains_key(&sensor))
         .ok_or_else(|| PluginError::failed(format!("sensor `{sensor}` was not announced by `{plugin}`")))?;
+    keep_finite(&mut draft.frame);
     let draft = match state.bus.chain::<Process>(draft).await {
         Chained::Passed(draft) => draft,
         Chained::Vetoed { .. } => {
@@ -45,9 +46,20 @@ pub(crate) async fn submit(state: &NodeState, plugin: &Id, draft: Draft) -> Resu
     };
     let boot = directory.node.boot;
     // A step may change what was measured, not whose it is.
-    let Draft { taken, frame, .. } = draft;
-    let reading = Reading { sensor, boot, seq: source.next_seq(), taken, frame };
+    let Draft { taken, mut frame, .. } = draft;
+    keep_finite(&mut frame);
+    let reading = Arc::new(Reading { sensor, boot, seq: source.next_seq(), taken, frame });
     state.counters.delivered.fetch_add(1, Ordering::Relaxed);
-    state.bus.publish::<Deliver>(Arc::new(reading)).await;
+    source.keep(reading.clone());
+    state.bus.publish::<Deliver>(reading).await;
     Ok(())
+}
+
+/// A number that is none is a missing value, whoever put it there.
+fn keep_finite(frame: &mut Frame) {
+    for sample in &mut frame.samples {
+        if matches!(sample.value, Ok(Value::Number(n)) if !n.is_finite()) {
+            sample.value = Err("not_finite".into());
+        }
+    }
 }

@@ -3,9 +3,12 @@
 use schemars::JsonSchema;
 use sedge_plugin::Id;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::catalogue::Section;
-use crate::instance::CommonKeys;
+use crate::fingerprint::fingerprint;
+use crate::instance::{CommonKeys, Read};
+use crate::report::Fault;
 use crate::secret::Settings;
 
 /// A bus: an I2C adapter, a GPIO chip, or a simulation of both.
@@ -19,9 +22,25 @@ pub struct Bus {
     pub settings: Settings,
     /// Why it cannot run.
     pub fault: Option<String>,
+    #[serde(skip)]
+    pub(crate) mark: u64,
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+impl Bus {
+    pub(crate) fn new(fault: Fault, read: Read<BusKeys>) -> Self {
+        let Read { instance, keys, settings } = read;
+        Self { id: instance.id, kind: keys.kind, settings, fault: fault.text, mark: fault.mark }
+    }
+
+    /// A number that changes when anything here does, secrets included; not when the section moves within its file.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let Self { id, kind, settings, fault: _, mark } = self;
+        fingerprint(&json!([id, kind, **settings, mark]))
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("required" = ["kind"]))]
 pub(crate) struct BusKeys {
@@ -32,7 +51,7 @@ pub(crate) struct BusKeys {
 
 impl CommonKeys for BusKeys {
     const SECTION: Section = Section::Bus;
-    fn kind(&self) -> Option<&str> {
+    fn kind<'a>(&'a self, _: &'a str) -> Option<&'a str> {
         Some(&self.kind)
     }
 }

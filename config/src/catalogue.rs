@@ -1,4 +1,4 @@
-//! What a node can be told about: the kinds of buses, sensors, GPIO components and plugins that it has.
+//! What a node can be told about: the kinds of buses, sensors, plugins and other instances that it has.
 //!
 //! The composition root fills it from its tables of kinds, because the config knows no plugin. It must not hold
 //! anything that runs: a row is a name, a schema and addresses.
@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// The sections of the file that hold instances: `[bus.NAME]`, `[sensor.ID]`, `[gpio.ID]`, `[plugin.NAME]`.
+/// The sections of the file that hold instances, such as `[sensor.ID]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
     /// A bus that devices are on.
@@ -16,13 +16,20 @@ pub enum Section {
     Sensor,
     /// Something on a GPIO line, such as a relay.
     Gpio,
-    /// A plugin. Its kind is its name.
+    /// A plugin. Its kind is its name unless it says another.
     Plugin,
+    /// Something that works on readings.
+    Processor,
+    /// Something that readings go to.
+    Destination,
+    /// A rule about who may call a tool, and when. It has no kind.
+    Guard,
 }
 
 impl Section {
     /// All of them, in the order in which they are read.
-    pub const ALL: [Self; 4] = [Self::Bus, Self::Sensor, Self::Gpio, Self::Plugin];
+    pub const ALL: [Self; 7] =
+        [Self::Bus, Self::Sensor, Self::Gpio, Self::Plugin, Self::Processor, Self::Destination, Self::Guard];
 
     /// The word in the file.
     #[must_use]
@@ -32,7 +39,16 @@ impl Section {
             Self::Sensor => "sensor",
             Self::Gpio => "gpio",
             Self::Plugin => "plugin",
+            Self::Processor => "processor",
+            Self::Destination => "destination",
+            Self::Guard => "guard",
         }
+    }
+
+    /// The section that a word of the file names.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|section| section.word() == word)
     }
 }
 
@@ -62,7 +78,12 @@ pub struct Catalogue {
     pub kinds: Vec<Kind>,
     /// Ids that are taken without a section of their own, each with the section that is about it.
     pub reserved: Vec<(String, String)>,
+    /// Checks an expression, such as a guard's `only_if`. Without it: any text is one.
+    pub expression: Option<CheckExpression>,
 }
+
+/// Says of an expression at which of its bytes it is wrong, and why.
+pub type CheckExpression = fn(&str) -> Result<(), (usize, String)>;
 
 impl Catalogue {
     /// The kind that a section calls `name`.

@@ -1,9 +1,10 @@
 //! What is wrong with the file, for people and for machines.
 //!
 //! One line for logs and topics, a quoted line of source for the terminal, JSON for tools. It must not repeat a secret:
-//! messages are scrubbed when they are made, the source when it is quoted.
+//! messages are scrubbed when they are made, and of the text it has a copy in which the secrets are masked.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
@@ -32,7 +33,7 @@ pub struct Diagnostic {
     pub fatal: bool,
     /// The id of the one component that cannot start.
     pub component: Option<String>,
-    /// The file's name.
+    /// The file's name; `environment` for a variable, which the message names; `--set KEY` for a flag.
     pub file: String,
     /// Counted from 1.
     pub line: usize,
@@ -48,14 +49,24 @@ pub struct Diagnostic {
     pub note: Option<String>,
     /// Another place that has to do with it.
     pub related: Option<Related>,
-    /// Not to be quoted.
+    /// What it is about, without its secrets.
     #[serde(skip)]
-    pub(crate) hidden: Vec<Range<usize>>,
+    pub(crate) quoted: Arc<Quoted>,
+}
+
+/// A text that may be shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Quoted {
+    /// A variable or a flag has no lines that a person could count.
+    pub(crate) is_file: bool,
+    pub(crate) masked: Masked,
 }
 
 /// A second place of a [`Diagnostic`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Related {
+    /// As in [`Diagnostic::file`], with the name of the variable.
+    pub file: String,
     /// Counted from 1.
     pub line: usize,
     /// Counted from 1, in characters.
@@ -64,32 +75,42 @@ pub struct Related {
     pub span: Range<usize>,
     /// What is there.
     pub label: String,
+    /// The text that it is in.
+    #[serde(skip)]
+    pub(crate) quoted: Arc<Quoted>,
 }
 
 impl Diagnostic {
     /// `sedge.toml:12:1: unknown key `modee`; did you mean `mode`? allowed: …`
     #[must_use]
     pub fn one_line(&self) -> String {
-        let mut line = format!("{}:{}:{}: {}", self.file, self.line, self.column, self.message);
+        let place = place(self.quoted.is_file.then_some((self.line, self.column)), Some(&self.file));
+        let mut line = format!("{place}: {}", self.message);
         if let Some(related) = &self.related {
-            line.push_str(&format!("; {} at {}:{}", related.label, related.line, related.column));
+            let place = related.quoted.is_file.then_some((related.line, related.column));
+            let elsewhere = place.is_none() || related.file != self.file;
+            line.push_str(&format!("; {} at ", related.label));
+            line.push_str(&self::place(place, elsewhere.then_some(&related.file)));
         }
-        for (before, more) in [("; ", &self.help), (" — ", &self.note)] {
-            line.extend(more.iter().flat_map(|more| [before, more.as_str()]));
-        }
-        line
+        line + &self.more()
     }
 
-    /// Quotes the line, as rustc does. `text` is the file's text, `colour` is for a terminal.
+    /// Quotes the line, as rustc does. `colour` is for a terminal.
     #[must_use]
-    pub fn render(&self, text: &str, colour: bool) -> String {
-        let masked = Masked::file(text, &self.hidden);
-        let place = |span: &Range<usize>| masked.range(&within(text, span));
-        let primary = AnnotationKind::Primary.span(place(&self.span));
-        let mut snippet = Snippet::source(masked.text.as_str()).path(&self.file).annotation(primary);
+    pub fn render(&self, colour: bool) -> String {
+        let primary = AnnotationKind::Primary.span(self.quoted.masked.range(&self.span));
+        let mut snippet =
+            Snippet::source(self.quoted.masked.text.as_str()).path(&self.file).annotation(primary);
+        let mut other = None;
         if let Some(related) = &self.related {
-            snippet =
-                snippet.annotation(AnnotationKind::Context.span(place(&related.span)).label(&related.label));
+            let masked = &related.quoted.masked;
+            let context = AnnotationKind::Context.span(masked.range(&related.span)).label(&related.label);
+            if Arc::ptr_eq(&related.quoted, &self.quoted) {
+                snippet = snippet.annotation(context);
+            } else {
+                let source = Snippet::source(masked.text.as_str()).path(&related.file);
+                other = Some(source.annotation(context));
+            }
         }
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -97,14 +118,38 @@ impl Diagnostic {
         };
         let notes = self.note.as_ref().map(|note| Level::NOTE.message(note));
         let helps = self.help.as_ref().map(|help| Level::HELP.message(help));
-        let group = Group::with_title(level.primary_title(&self.message)).element(snippet);
+        let group = Group::with_title(level.primary_title(&self.message)).element(snippet).elements(other);
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[group.elements(notes).elements(helps)])
+    }
+
+    /// What it says, wherever that stands.
+    pub(crate) fn without_place(&self) -> String {
+        let related = self.related.as_ref().map(|related| related.label.as_str()).unwrap_or_default();
+        [&self.message, "; ", related, &self.more()].concat()
+    }
+
+    fn more(&self) -> String {
+        let parts = [("; ", &self.help), (" — ", &self.note)];
+        parts
+            .iter()
+            .flat_map(|(before, more)| more.iter().flat_map(|more| [*before, more.as_str()]))
+            .collect()
     }
 
     pub(crate) fn help(&mut self, help: impl AsRef<str>) -> &mut Self {
         self.help = Some(one_line(help.as_ref()));
         self
+    }
+}
+
+/// `file:line:column`, as far as it is known.
+fn place(position: Option<(usize, usize)>, file: Option<&String>) -> String {
+    match (file, position) {
+        (Some(file), Some((line, column))) => format!("{file}:{line}:{column}"),
+        (Some(file), None) => file.clone(),
+        (None, Some((line, column))) => format!("{line}:{column}"),
+        (None, None) => String::new(),
     }
 }
 

@@ -3,9 +3,12 @@
 use schemars::JsonSchema;
 use sedge_plugin::Id;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::catalogue::Section;
-use crate::instance::CommonKeys;
+use crate::fingerprint::fingerprint;
+use crate::instance::{CommonKeys, Read};
+use crate::report::Fault;
 use crate::secret::Settings;
 
 /// A component on a GPIO line. When it has a fault, what is wrong stands at its default.
@@ -25,6 +28,31 @@ pub struct Gpio {
     pub settings: Settings,
     /// Why it cannot run.
     pub fault: Option<String>,
+    #[serde(skip)]
+    pub(crate) mark: u64,
+}
+
+impl Gpio {
+    pub(crate) fn new(fault: Fault, read: Read<GpioKeys>) -> Self {
+        let Read { instance, keys, settings } = read;
+        Self {
+            id: instance.id,
+            kind: keys.kind,
+            bus: keys.bus.unwrap_or_default(),
+            line: keys.line.unwrap_or_default(),
+            enabled: keys.enabled,
+            settings,
+            fault: fault.text,
+            mark: fault.mark,
+        }
+    }
+
+    /// A number that changes when anything here does, secrets included; not when the section moves within its file.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let Self { id, kind, bus, line, enabled, settings, fault: _, mark } = self;
+        fingerprint(&json!([id, kind, bus, line, enabled, **settings, mark]))
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -51,7 +79,7 @@ impl Default for GpioKeys {
 
 impl CommonKeys for GpioKeys {
     const SECTION: Section = Section::Gpio;
-    fn kind(&self) -> Option<&str> {
+    fn kind<'a>(&'a self, _: &'a str) -> Option<&'a str> {
         Some(&self.kind)
     }
 }

@@ -1,4 +1,4 @@
-//! One table of `[bus.…]`, `[sensor.…]`, `[gpio.…]` or `[plugin.…]`.
+//! One table of `[bus.…]`, `[sensor.…]` or another section that holds instances.
 //!
 //! The keys that all instances of a section have are told apart from the settings of their kind, and each part is
 //! checked by its own schema. A key with a mistake is left out, so that the rest of the instance is still known and
@@ -10,9 +10,10 @@ use schemars::JsonSchema;
 use sedge_plugin::Id;
 use sedge_plugin::schema::{child_pointer, nearest};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::catalogue::{Catalogue, Kind, Section};
+use crate::document::is_within;
 use crate::report::{Report, Scope};
 use crate::secret::Settings;
 
@@ -37,6 +38,7 @@ impl Instance {
 }
 
 /// An instance that was read: its common keys and the settings of its kind.
+#[derive(Clone)]
 pub(crate) struct Read<K> {
     pub(crate) instance: Instance,
     pub(crate) keys: K,
@@ -46,8 +48,18 @@ pub(crate) struct Read<K> {
 /// The keys that all instances of a section have.
 pub(crate) trait CommonKeys: DeserializeOwned + JsonSchema + Default {
     const SECTION: Section;
-    /// What `kind` says; nothing where the name is the kind.
-    fn kind(&self) -> Option<&str>;
+    /// The kind of an instance of that name; empty where it should say one and does not, nothing where there are none.
+    fn kind<'a>(&'a self, name: &'a str) -> Option<&'a str>;
+}
+
+/// The names and rules of the keys that all instances of a section have.
+pub(crate) fn common_schema<K: CommonKeys>() -> Value {
+    schemars::schema_for!(K).to_value()
+}
+
+/// The names of the properties of a schema.
+pub(crate) fn properties(schema: &Value) -> Vec<&str> {
+    schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect()
 }
 
 /// Reads all instances of a section, in the order of the file.
@@ -86,35 +98,42 @@ fn read<K: CommonKeys>(
         report.error(scope, span, &format!("expected a table: write `{}`", instance.title()));
         return Read { instance, keys: K::default(), settings: Settings::default() };
     };
-    let schema = schemars::schema_for!(K).to_value();
-    let common: Vec<&str> =
-        schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+    let schema = common_schema::<K>();
+    let common = properties(&schema);
     let (keys, settings): (Map<_, _>, Map<_, _>) =
         table.clone().into_iter().partition(|(key, _)| common.contains(&key.as_str()));
     let (keys, mut settings) = (Value::Object(keys), Value::Object(settings));
     let checked = report.check(scope, &instance.pointer, &schema, &keys, &[]);
     let keys: K = serde_json::from_value(checked.rest_of(&keys)).unwrap_or_default();
     let mut secrets = Vec::new();
-    if let Some(kind) = find_kind(report, catalogue, &instance, &keys) {
-        let checked = report.check(scope, &instance.pointer, &kind.schema, &settings, &common);
+    let nothing_else = json!({ "type": "object", "additionalProperties": false });
+    let rules = match keys.kind(&instance.name) {
+        None => Some(&nothing_else),
+        // A missing or mistyped kind has its mistake already.
+        Some("") => None,
+        Some(kind) => find_kind(report, catalogue, &instance, kind).map(|kind| &kind.schema),
+    };
+    if let Some(rules) = rules {
+        let checked = report.check(scope, &instance.pointer, rules, &settings, &common);
         settings = checked.rest_of(&settings);
         secrets = checked.secrets;
     }
+    let here = report.secrets().iter().filter(|secret| is_within(secret, &instance.pointer));
+    secrets.extend(here.filter_map(|secret| secret.strip_prefix(&instance.pointer)).map(str::to_owned));
     Read { instance, keys, settings: Settings::new(settings, secrets) }
 }
 
-fn find_kind<'c, K: CommonKeys>(
+fn find_kind<'c>(
     report: &mut Report<'_>,
     catalogue: &'c Catalogue,
     instance: &Instance,
-    keys: &K,
+    kind: &str,
 ) -> Option<&'c Kind> {
-    let section = K::SECTION;
-    let (kind, what, span) = match keys.kind() {
-        // A missing or mistyped kind has its mistake already.
-        Some("") => return None,
-        Some(kind) => (kind, "kind", report.document.place(&child_pointer(&instance.pointer, "kind")).value),
-        None => (instance.name.as_str(), "plugin", instance.key.clone()),
+    let section = instance.section;
+    let said = child_pointer(&instance.pointer, "kind");
+    let (what, span) = match report.document.has(&said) {
+        true => ("kind", report.document.place(&said).value),
+        false => ("plugin", instance.key.clone()),
     };
     if let Some(kind) = catalogue.find(section, kind) {
         return Some(kind);
@@ -127,7 +146,8 @@ fn find_kind<'c, K: CommonKeys>(
         return None;
     }
     let known: Vec<&str> = catalogue.names(section).map(|kind| kind.name.as_str()).collect();
-    let elsewhere = Section::ALL.into_iter().find(|&section| catalogue.find(section, kind).is_some());
+    let mut sections = Section::ALL.into_iter();
+    let elsewhere = sections.find(|&section| catalogue.find(section, kind).is_some());
     let help = match (nearest(kind, known.iter().copied()), elsewhere) {
         (_, Some(section)) => format!("`{kind}` belongs into `[{section}.…]`"),
         (Some(word), None) => format!("did you mean `{word}`? known: {}", known.join(", ")),
@@ -135,6 +155,7 @@ fn find_kind<'c, K: CommonKeys>(
         (None, None) => format!("known: {}", known.join(", ")),
     };
     report.error(Scope::Instance(instance), span, &format!("unknown {what} `{kind}`")).help(help);
+    report.is_certain();
     None
 }
 

@@ -15,8 +15,8 @@
 //!     addresses: addresses.into(),
 //! };
 //! let catalogue = Catalogue {
-//!     reserved: Vec::new(),
 //!     kinds: vec![kind(Section::Bus, "i2c", &[]), kind(Section::Sensor, "bme280", &[0x76, 0x77])],
+//!     ..Catalogue::default()
 //! };
 //! let text = r#"
 //! mqtt.url = "mqtt://broker.local"
@@ -30,7 +30,7 @@
 //! let outcome = sedge_config::parse("sedge.toml", text, &catalogue);
 //! assert_eq!(
 //!     outcome.diagnostics[0].one_line(),
-//!     "sedge.toml:8:1: unknown key `evry`; did you mean `every`? allowed: address, bus, enabled, every, kind"
+//!     "sedge.toml:8:1: unknown key `evry`; did you mean `every`? allowed: address, bus, enabled, every, kind, process"
 //! );
 //! let config = outcome.config.expect("only one sensor is at fault");
 //! assert!(config.sensors[0].fault.is_some());
@@ -42,47 +42,70 @@
 mod broker;
 mod bus;
 mod catalogue;
+mod chains;
 mod conflicts;
+mod destination;
 mod diagnostic;
 mod document;
+pub mod edit;
+mod effective;
+mod expected;
+mod fingerprint;
 mod gpio;
+mod guard;
 mod instance;
+mod instances;
+mod layer;
 mod mqtt;
 mod node;
+mod overrides;
 mod plugin;
+mod plugins;
+mod processor;
 mod report;
+mod schema;
 mod secret;
 mod sensor;
+mod source;
 mod syntax;
 mod top;
+mod written;
 
 pub use broker::{BrokerUrl, BrokerUrlError};
 pub use bus::Bus;
-pub use catalogue::{Catalogue, Kind, Section};
+pub use catalogue::{Catalogue, CheckExpression, Kind, Section};
+pub use destination::Destination;
 pub use diagnostic::{Diagnostic, Related, Severity};
+pub use effective::Origin;
 pub use gpio::Gpio;
+pub use guard::Guard;
+pub use layer::Layer;
 pub use mqtt::Mqtt;
 pub use node::Node;
 pub use plugin::Plugin;
+pub use processor::Processor;
+pub use schema::schema;
 pub use secret::Settings;
 pub use sensor::Sensor;
 pub use top::CONFIG_VERSION;
 
-use bus::{BusKeys, Need};
-use document::Document;
-use gpio::GpioKeys;
-use instance::{Instance, Read};
-use plugin::PluginKeys;
-use report::Report;
-use sensor::SensorKeys;
+use instances::Instances;
+use layer::Merged;
+use overrides::Notice;
+use plugins::Plugins;
+use report::{Report, Scope};
 
 /// What became of a text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Nothing when there was a fatal mistake.
     pub config: Option<Config>,
-    /// All mistakes and warnings, in the order of the file.
+    /// All mistakes and warnings, in the order of the layers and of their text.
     pub diagnostics: Vec<Diagnostic>,
+    /// The config with its defaults and without its secrets, as a file would have it. Null where a file is no TOML.
+    pub effective: serde_json::Value,
+    /// The same as a list, each setting with where it is from.
+    pub origins: Vec<Origin>,
 }
 
 impl Outcome {
@@ -111,23 +134,46 @@ pub struct Config {
     pub gpios: Vec<Gpio>,
     /// `[plugin.NAME]`
     pub plugins: Vec<Plugin>,
+    /// `[processor.ID]`
+    pub processors: Vec<Processor>,
+    /// `[destination.ID]`
+    pub destinations: Vec<Destination>,
+    /// `[guard.ID]`. One with a mistake is here whatever it is, because it must not be taken for none.
+    pub guards: Vec<Guard>,
+    /// `[plugins] paths`: folders with plugins that are not built in.
+    pub plugin_paths: Vec<std::path::PathBuf>,
 }
 
-/// Reads a text. `file` is the name that messages show.
+/// Reads one text. `file` is the name that messages show.
 #[must_use]
 pub fn parse(file: &str, text: &str, catalogue: &Catalogue) -> Outcome {
-    let (document, errors) = match syntax::read(text) {
-        Ok(document) => (document, Vec::new()),
-        Err(errors) => (Document::default(), errors),
+    parse_layers(&[Layer::File { name: file.into(), text: text.into() }], catalogue)
+}
+
+/// Reads all layers, of which the later wins: tables grow together, all else is replaced.
+#[must_use]
+pub fn parse_layers(layers: &[Layer], catalogue: &Catalogue) -> Outcome {
+    let Merged { sources, document, unreadable, notices, secrets } = Merged::new(layers, catalogue);
+    let mut report = Report::new(&sources, &document, secrets);
+    for (source, errors) in &unreadable {
+        syntax::explain(&mut report, sources.get(*source), errors);
+    }
+    for Notice { span, message, help, fatal } in notices {
+        let scope = if fatal { Scope::Node } else { Scope::Stray };
+        report.error(scope, span, &message).help(help);
+        report.is_certain();
+    }
+    let is_whole = unreadable.is_empty();
+    let config = read(&mut report, catalogue).filter(|_| is_whole);
+    let (effective, origins) = match is_whole {
+        true => {
+            let effective = effective::effective(&document, catalogue, report.secrets());
+            let origins = effective::origins(&effective, &document, &sources);
+            (effective, origins)
+        }
+        false => Default::default(),
     };
-    let mut report = Report::new(file, text, &document);
-    let config = if errors.is_empty() {
-        read(&mut report, catalogue)
-    } else {
-        syntax::explain(&mut report, text, &errors);
-        None
-    };
-    Outcome { config, diagnostics: report.finish() }
+    Outcome { config, diagnostics: report.finish(is_whole), effective, origins }
 }
 
 fn read(report: &mut Report<'_>, catalogue: &Catalogue) -> Option<Config> {
@@ -137,114 +183,11 @@ fn read(report: &mut Report<'_>, catalogue: &Catalogue) -> Option<Config> {
     top::check_keys(report);
     let node = Node::read(report);
     let mqtt = Mqtt::read(report);
+    let plugins = Plugins::read(report);
     let instances = Instances::read(report, catalogue);
     let losers = instances.check(report, catalogue);
     if report.is_fatal() {
         return None;
     }
-    Some(instances.into_config(report, &losers, node?, mqtt?))
-}
-
-/// All instances while they are checked.
-struct Instances {
-    buses: Vec<Read<BusKeys>>,
-    sensors: Vec<Read<SensorKeys>>,
-    gpios: Vec<Read<GpioKeys>>,
-    plugins: Vec<Read<PluginKeys>>,
-}
-
-impl Instances {
-    fn read(report: &mut Report<'_>, catalogue: &Catalogue) -> Self {
-        let mut instances = Self {
-            buses: instance::read_all(report, catalogue),
-            sensors: instance::read_all(report, catalogue),
-            gpios: instance::read_all(report, catalogue),
-            plugins: instance::read_all(report, catalogue),
-        };
-        instances.sensors.iter_mut().for_each(|sensor| sensor::check(report, catalogue, sensor));
-        instances
-    }
-
-    /// Checks the instances against each other. Gives the pointers of those that have no id of their own.
-    fn check(&self, report: &mut Report<'_>, catalogue: &Catalogue) -> Vec<String> {
-        for Read { instance, keys, .. } in &self.sensors {
-            let is_i2c =
-                catalogue.find(Section::Sensor, &keys.kind).is_some_and(|kind| !kind.addresses.is_empty());
-            if let Some(bus) = &keys.bus {
-                conflicts::check_bus(report, &self.buses, instance, bus, is_i2c.then_some(Need::I2c));
-            }
-        }
-        for Read { instance, keys, .. } in &self.gpios {
-            if let Some(bus) = &keys.bus {
-                conflicts::check_bus(report, &self.buses, instance, bus, Some(Need::Gpio));
-            }
-        }
-        conflicts::shared_addresses(report, &self.sensors);
-        conflicts::shared_lines(report, &self.gpios);
-        conflicts::taken_ids(report, catalogue, self.all())
-    }
-
-    fn all(&self) -> Vec<&Instance> {
-        let buses = self.buses.iter().map(|read| &read.instance);
-        let sensors = self.sensors.iter().map(|read| &read.instance);
-        let gpios = self.gpios.iter().map(|read| &read.instance);
-        let plugins = self.plugins.iter().map(|read| &read.instance);
-        buses.chain(sensors).chain(gpios).chain(plugins).collect()
-    }
-
-    /// Why an instance cannot run: its own mistakes, or those of its bus.
-    fn fault(&self, report: &Report<'_>, instance: &Instance, bus: Option<&str>) -> Option<String> {
-        let own = report.fault_of(&instance.pointer);
-        own.or_else(|| {
-            let bus = conflicts::find_bus(&self.buses, bus?)?;
-            let line = report.first_line_of(&bus.instance.pointer)?;
-            let message = format!("bus `{}` is misconfigured (line {line})", bus.instance.name);
-            Some(report.located(&conflicts::bus_place(report, instance), &message))
-        })
-    }
-
-    fn into_config(self, report: &Report<'_>, losers: &[String], node: Node, mqtt: Mqtt) -> Config {
-        let keeps = |instance: &Instance| !losers.contains(&instance.pointer);
-        let mut config = Config { node, mqtt, ..Config::default() };
-        for Read { instance, keys, settings } in self.buses.iter().filter(|read| keeps(&read.instance)) {
-            config.buses.push(Bus {
-                id: instance.id.clone(),
-                kind: keys.kind.clone(),
-                settings: settings.clone(),
-                fault: self.fault(report, instance, None),
-            });
-        }
-        for Read { instance, keys, settings } in self.sensors.iter().filter(|read| keeps(&read.instance)) {
-            config.sensors.push(Sensor {
-                id: instance.id.clone(),
-                kind: keys.kind.clone(),
-                bus: keys.bus.clone(),
-                address: keys.address.and_then(|address| u8::try_from(address).ok()),
-                every: keys.every,
-                enabled: keys.enabled,
-                settings: settings.clone(),
-                fault: self.fault(report, instance, keys.bus.as_deref()),
-            });
-        }
-        for Read { instance, keys, settings } in self.gpios.iter().filter(|read| keeps(&read.instance)) {
-            config.gpios.push(Gpio {
-                id: instance.id.clone(),
-                kind: keys.kind.clone(),
-                bus: keys.bus.clone().unwrap_or_default(),
-                line: keys.line.unwrap_or_default(),
-                enabled: keys.enabled,
-                settings: settings.clone(),
-                fault: self.fault(report, instance, keys.bus.as_deref()),
-            });
-        }
-        for Read { instance, keys, settings } in self.plugins.iter().filter(|read| keeps(&read.instance)) {
-            config.plugins.push(Plugin {
-                id: instance.id.clone(),
-                enabled: keys.enabled,
-                settings: settings.clone(),
-                fault: self.fault(report, instance, None),
-            });
-        }
-        config
-    }
+    Some(instances.into_config(report, &losers, node?, mqtt?, plugins.paths))
 }

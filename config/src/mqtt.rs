@@ -7,8 +7,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use sedge_plugin::Every;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::broker::BrokerUrl;
+use crate::fingerprint::{fingerprint, nanos};
 use crate::report::{Report, Scope};
 use sedge_plugin::Secret;
 
@@ -64,12 +66,13 @@ impl Default for Mqtt {
 /// The section as it is written.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Keys {
+pub(crate) struct Keys {
     /// The broker, such as "mqtt://broker.local:1883".
     url: Option<String>,
     /// Whether the node is its own broker.
     embedded: bool,
     /// Where the embedded broker listens.
+    #[schemars(extend("default" = "127.0.0.1:1883"))]
     listen: Option<String>,
     /// What all topics begin with.
     base: String,
@@ -107,6 +110,20 @@ impl Default for Keys {
 }
 
 impl Mqtt {
+    /// A number that changes when anything here does, passwords included.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let Self { url, embedded, listen, base, username, password, password_file, client_id, .. } = self;
+        let Self { keep_alive, queue, .. } = self;
+        let secret =
+            |password: &Option<Secret>| password.as_ref().map(|password| password.expose().to_owned());
+        let url = url.as_ref().map(|BrokerUrl { host, port, username, password }| {
+            json!([host, port, username, secret(password)])
+        });
+        let who = json!([username, secret(password), password_file, client_id]);
+        fingerprint(&json!([url, embedded, listen, base, who, nanos(*keep_alive), queue]))
+    }
+
     /// Reads the section; nothing if it has a mistake.
     pub(crate) fn read(report: &mut Report<'_>) -> Option<Self> {
         let read = match report.document.value.get("mqtt") {
@@ -124,7 +141,8 @@ impl Mqtt {
                 mqtt
             }
         };
-        if read.url.is_none() && !read.embedded {
+        let goes_elsewhere = report.document.has("/destination");
+        if read.url.is_none() && !read.embedded && !goes_elsewhere {
             let help = "add `[mqtt]` with `url = \"mqtt://…\"`, or `embedded = true`";
             let place = report.document.place("/mqtt").value;
             report.warning(place, "no broker configured: readings stay on this node").help(help);

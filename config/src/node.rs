@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use sedge_plugin::Id;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use crate::fingerprint::fingerprint;
 use crate::report::{Report, Scope};
 
 /// The node itself.
@@ -16,13 +18,20 @@ pub struct Node {
     /// The node's id in topics. Without it: made from the host name.
     #[schemars(with = "Option<String>")]
     pub id: Option<Id>,
-    /// The folder for what the node has to keep.
-    pub data_dir: Option<PathBuf>,
+    /// The folder for what the node has to keep, such as "/var/lib/sedge".
+    pub data: Option<PathBuf>,
     /// Words that say more about the node, such as room = "kitchen".
     pub labels: BTreeMap<String, String>,
 }
 
 impl Node {
+    /// A number that changes when anything here does.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let Self { id, data, labels } = self;
+        fingerprint(&json!([id, data, labels]))
+    }
+
     /// Reads the section; nothing if it has a mistake.
     pub(crate) fn read(report: &mut Report<'_>) -> Option<Self> {
         let document = report.document;

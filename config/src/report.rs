@@ -1,16 +1,21 @@
-//! Collects the diagnostics of one file while its sections are read.
+//! Collects the diagnostics of all texts while the sections are read.
 //!
 //! A section says what is wrong and where in the value; the report knows the place in the text, who is concerned, and
 //! how bad that is. It must not decide what is right.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use sedge_plugin::fnv1a;
 use sedge_plugin::schema::{Mistake, MistakeKind, Schema, child_pointer, looks_secret};
 use serde_json::{Map, Value};
 
-use crate::diagnostic::{Diagnostic, Related, Severity, one_line, position, within};
-use crate::document::Document;
+use crate::diagnostic::{Diagnostic, Quoted, Related, Severity, one_line, position};
+use crate::document::{Document, is_within};
 use crate::instance::Instance;
+use crate::secret::Masked;
+use crate::source::{From, Sources};
 
 /// Who is concerned by a mistake.
 #[derive(Clone, Copy)]
@@ -50,17 +55,40 @@ impl Checked {
     }
 }
 
+/// Why an instance cannot run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fault {
+    /// Its first error, and how many more there are.
+    pub(crate) text: Option<String>,
+    /// Tells its errors apart from others, wherever they stand; 0 without one.
+    pub(crate) mark: u64,
+}
+
+/// A diagnostic on its way.
+struct Entry {
+    /// The pointer of the instance that is at fault.
+    owner: Option<String>,
+    /// Its offset among all texts.
+    start: usize,
+    /// And that of the other place.
+    related: usize,
+    /// A mistake whatever else is written.
+    certain: bool,
+    diagnostic: Diagnostic,
+}
+
 pub(crate) struct Report<'a> {
-    file: &'a str,
-    text: &'a str,
+    sources: &'a Sources,
     pub(crate) document: &'a Document,
-    /// With the pointer of the instance that is at fault.
-    entries: Vec<(Option<String>, Diagnostic)>,
+    entries: Vec<Entry>,
+    /// Pointers to what is not to be shown.
+    secrets: Vec<String>,
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(file: &'a str, text: &'a str, document: &'a Document) -> Self {
-        Self { file, text, document, entries: Vec::new() }
+    /// `secrets` are pointers to what is known not to be shown.
+    pub(crate) fn new(sources: &'a Sources, document: &'a Document, secrets: Vec<String>) -> Self {
+        Self { sources, document, entries: Vec::new(), secrets }
     }
 
     /// Adds an error at a place.
@@ -89,10 +117,8 @@ impl<'a> Report<'a> {
         other: Range<usize>,
         label: &str,
     ) -> &mut Diagnostic {
-        let related = self.related(other, label);
-        let diagnostic = self.error(Scope::Instance(instance), span, message);
-        diagnostic.related = Some(related);
-        diagnostic
+        self.error(Scope::Instance(instance), span, message);
+        self.relate(other, label)
     }
 
     /// Adds an error of the file that has to do with a second place.
@@ -103,15 +129,32 @@ impl<'a> Report<'a> {
         other: Range<usize>,
         label: &str,
     ) -> &mut Diagnostic {
-        let related = self.related(other, label);
-        let diagnostic = self.error(Scope::Node, span, message);
-        diagnostic.related = Some(related);
-        diagnostic
+        self.error(Scope::Node, span, message);
+        self.relate(other, label)
     }
 
-    fn related(&self, span: Range<usize>, label: &str) -> Related {
-        let (line, column) = position(self.text, span.start);
-        Related { line, column, span, label: one_line(label) }
+    /// Gives the last diagnostic a second place.
+    fn relate(&mut self, other: Range<usize>, label: &str) -> &mut Diagnostic {
+        let source = self.sources.at(other.start);
+        let span = source.local(&other);
+        let (line, column) = position(&source.text, span.start);
+        let quoted = Arc::new(Quoted { is_file: source.is_file(), masked: Masked::default() });
+        let related = Related { file: source.title(), line, column, span, label: one_line(label), quoted };
+        let entry = self.last();
+        entry.related = other.start;
+        entry.diagnostic.related = Some(related);
+        &mut entry.diagnostic
+    }
+
+    /// Says of the last diagnostic that it is true whatever else is written.
+    pub(crate) fn is_certain(&mut self) -> &mut Diagnostic {
+        let entry = self.last();
+        entry.certain = true;
+        &mut entry.diagnostic
+    }
+
+    fn last(&mut self) -> &mut Entry {
+        self.entries.last_mut().expect("one was added just now")
     }
 
     fn add(
@@ -123,23 +166,25 @@ impl<'a> Report<'a> {
         span: Range<usize>,
         message: &str,
     ) -> &mut Diagnostic {
-        let span = within(self.text, &span);
-        let (line, column) = position(self.text, span.start);
+        let source = self.sources.at(span.start);
+        let local = source.local(&span);
+        let (line, column) = position(&source.text, local.start);
         let diagnostic = Diagnostic {
             severity,
             fatal,
             component,
-            file: self.file.into(),
+            file: one_line(&source.name),
             line,
             column,
-            span,
-            message: one_line(message),
+            span: local,
+            message: one_line(&(source.prefix() + message)),
             help: None,
             note: None,
             related: None,
-            hidden: Vec::new(),
+            quoted: Arc::new(Quoted { is_file: source.is_file(), masked: Masked::default() }),
         };
-        &mut self.entries.push_mut((owner, diagnostic)).1
+        let entry = Entry { owner, start: span.start, related: usize::MAX, certain: false, diagnostic };
+        &mut self.entries.push_mut(entry).diagnostic
     }
 
     /// Adds a mistake that a schema found in the value at `pointer`.
@@ -154,24 +199,22 @@ impl<'a> Report<'a> {
             _ => false,
         };
         let hide = mistake.secret || is_meant_as_secret(&mistake.kind);
-        let span = if matches!(mistake.kind, MistakeKind::UnknownKey { .. }) {
-            place.key
-        } else {
-            place.value.clone()
-        };
+        let span =
+            if matches!(mistake.kind, MistakeKind::UnknownKey { .. }) { place.key } else { place.value };
+        let certain = !matches!(mistake.kind, MistakeKind::MissingKey { .. });
+        self.secrets.extend(hide.then_some(at));
         let diagnostic = self.error(scope, span, &mistake.kind.to_string());
         diagnostic.help = mistake.kind.hint().as_deref().map(one_line);
         diagnostic.note = mistake.description.as_deref().map(one_line);
-        diagnostic.hidden.extend(hide.then_some(place.value));
+        self.last().certain = certain;
     }
 
     /// Adds what JSON could not hold of the value at `pointer`.
     pub(crate) fn problems_within(&mut self, scope: Scope<'_>, pointer: &str) {
         let document = self.document;
-        let is_within =
-            |at: &str| at.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        for problem in document.problems.iter().filter(|problem| is_within(&problem.pointer)) {
+        for problem in document.problems.iter().filter(|problem| is_within(&problem.pointer, pointer)) {
             self.error(scope, document.place(&problem.pointer).value, &problem.message);
+            self.is_certain();
         }
     }
 
@@ -197,6 +240,7 @@ impl<'a> Report<'a> {
             }
         };
         let mut checked = Checked { wrong: Vec::new(), secrets: schema.secrets(value) };
+        self.secrets.extend(checked.secrets.iter().map(|secret| format!("{pointer}{secret}")));
         for mut mistake in schema.check(value) {
             let at_top = mistake.pointer.matches('/').count() == 1;
             if let MistakeKind::UnknownKey { key, allowed, .. } = &mistake.kind
@@ -212,40 +256,86 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn is_fatal(&self) -> bool {
-        self.entries.iter().any(|(_, diagnostic)| diagnostic.fatal)
+        self.entries.iter().any(|entry| entry.diagnostic.fatal)
     }
 
-    /// The line of the first error of an instance.
-    pub(crate) fn first_line_of(&self, pointer: &str) -> Option<usize> {
-        self.errors_of(pointer).map(|diagnostic| diagnostic.line).min()
+    /// What stands at a place.
+    pub(crate) fn written(&self, span: &Range<usize>) -> &'a str {
+        let source = self.sources.at(span.start);
+        &source.text[source.local(span)]
     }
 
-    /// Why an instance is at fault: its first error, and how many more there are.
-    pub(crate) fn fault_of(&self, pointer: &str) -> Option<String> {
-        let first = self.errors_of(pointer).min_by_key(|diagnostic| diagnostic.span.start)?;
-        Some(match self.errors_of(pointer).count() - 1 {
-            0 => first.one_line(),
-            more => format!("{} (and {more} more)", first.one_line()),
-        })
+    /// Pointers to what is not to be shown, as far as something was checked.
+    pub(crate) fn secrets(&self) -> &[String] {
+        &self.secrets
     }
 
-    fn errors_of(&self, pointer: &str) -> impl Iterator<Item = &Diagnostic> {
-        self.entries
-            .iter()
-            .filter(move |(owner, _)| owner.as_deref() == Some(pointer))
-            .map(|(_, diagnostic)| diagnostic)
+    /// Why an instance is at fault.
+    pub(crate) fn fault_of(&self, pointer: &str) -> Fault {
+        let errors = || self.entries.iter().filter(|entry| entry.owner.as_deref() == Some(pointer));
+        let Some(first) = errors().min_by_key(|entry| entry.start) else { return Fault::default() };
+        let first = first.diagnostic.one_line();
+        let text = match errors().count() - 1 {
+            0 => first,
+            more => format!("{first} (and {more} more)"),
+        };
+        let mut all: Vec<String> = errors().map(|entry| entry.diagnostic.without_place()).collect();
+        all.sort();
+        Fault { text: Some(text), mark: fnv1a(all.join("\n").as_bytes()) }
     }
 
-    /// `file:line:column: message` for something that follows from a mistake elsewhere.
-    pub(crate) fn located(&self, span: &Range<usize>, message: &str) -> String {
-        let (line, column) = position(self.text, span.start);
-        format!("{}:{line}:{column}: {}", self.file, one_line(message))
+    /// The fault that follows at `span` from the first error of another instance.
+    pub(crate) fn fault_by(&self, span: &Range<usize>, what: &str, other: &str) -> Option<Fault> {
+        let errors = self.entries.iter().filter(|entry| entry.owner.as_deref() == Some(other));
+        let first = errors.min_by_key(|entry| entry.start)?;
+        let (here, there) = (self.sources.at(span.start), self.sources.at(first.start));
+        let place = match here.base == there.base && there.is_file() {
+            true => format!("line {}", first.diagnostic.line),
+            false => there.located(&(first.start..first.start)),
+        };
+        let text = format!("{}: {}", here.located(span), one_line(&format!("{what} ({place})")));
+        let mark = fnv1a(what.as_bytes()) ^ self.fault_of(other).mark;
+        Some(Fault { text: Some(text), mark })
     }
 
-    /// All diagnostics, in the order of the file.
-    pub(crate) fn finish(self) -> Vec<Diagnostic> {
-        let mut diagnostics: Vec<_> = self.entries.into_iter().map(|(_, diagnostic)| diagnostic).collect();
-        diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
-        diagnostics
+    /// All diagnostics, in the order of the texts. Where a text could not be read, much else is no mistake: then it
+    /// is those that are certain.
+    pub(crate) fn finish(mut self, all: bool) -> Vec<Diagnostic> {
+        self.entries.retain(|entry| all || entry.certain);
+        self.entries.sort_by_key(|entry| entry.start);
+        let mut quoted = BTreeMap::new();
+        for at in 0..self.entries.len() {
+            let places = [self.entries[at].start, self.entries[at].related];
+            let [primary, related] = places.map(|place| {
+                let source = self.sources.index(place);
+                (place != usize::MAX)
+                    .then(|| quoted.entry(source).or_insert_with(|| Arc::new(self.quote(source))).clone())
+            });
+            let diagnostic = &mut self.entries[at].diagnostic;
+            diagnostic.quoted = primary.unwrap_or_default();
+            if let Some(other) = &mut diagnostic.related {
+                other.quoted = related.unwrap_or_default();
+            }
+        }
+        self.entries.into_iter().map(|entry| entry.diagnostic).collect()
+    }
+
+    /// A text without its secrets. The value of a variable or a flag is shown only where a mistake is about it.
+    fn quote(&self, index: usize) -> Quoted {
+        let source = self.sources.get(index);
+        let end = source.base + source.text.len();
+        let is_secret = |pointer: &str| self.secrets.iter().any(|secret| is_within(pointer, secret));
+        let secrets = self.document.places().filter(|(pointer, _)| is_secret(pointer));
+        let secrets = secrets.map(|(_, place)| &place.value);
+        let here = secrets.filter(|span| source.base <= span.start && span.end <= end);
+        let mut hidden: Vec<_> = here.map(|span| source.local(span)).collect();
+        if let From::Variable(given) | From::Flag(given) = &source.from {
+            let mut places = self.entries.iter().flat_map(|entry| [entry.start, entry.related]);
+            let first = source.base + given.value.start;
+            if given.secret || !places.any(|place| (first..=end).contains(&place)) {
+                hidden.push(given.value.clone());
+            }
+        }
+        Quoted { is_file: source.is_file(), masked: Masked::file(&source.text, &hidden) }
     }
 }

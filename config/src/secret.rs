@@ -36,13 +36,7 @@ impl Settings {
     }
 
     fn masked(&self) -> Value {
-        let mut value = masked(&self.value);
-        for pointer in &self.secrets {
-            if let Some(secret) = value.pointer_mut(pointer) {
-                *secret = MASK.into();
-            }
-        }
-        value
+        masked(&self.value, &self.secrets)
     }
 }
 
@@ -65,16 +59,27 @@ impl Serialize for Settings {
     }
 }
 
-fn masked(value: &Value) -> Value {
+/// A value without its secrets: those that `secrets` point to, and those whose key or text says so.
+pub(crate) fn masked(value: &Value, secrets: &[String]) -> Value {
+    let mut value = masked_by_key(value);
+    for pointer in secrets {
+        if let Some(secret) = value.pointer_mut(pointer) {
+            *secret = MASK.into();
+        }
+    }
+    value
+}
+
+fn masked_by_key(value: &Value) -> Value {
     match value {
         Value::Object(object) => {
             let mask = |(key, value): (&String, &Value)| {
-                let value = if looks_secret(key) { MASK.into() } else { masked(value) };
+                let value = if may_be_secret(key) { MASK.into() } else { masked_by_key(value) };
                 (key.clone(), value)
             };
             Value::Object(object.iter().map(mask).collect())
         }
-        Value::Array(array) => array.iter().map(masked).collect(),
+        Value::Array(array) => array.iter().map(masked_by_key).collect(),
         Value::String(text) => scrubbed(text).into(),
         scalar => scalar.clone(),
     }
@@ -86,6 +91,7 @@ pub(crate) fn scrubbed(text: &str) -> String {
 }
 
 /// A text with its secrets replaced, and the way from the old offsets to the new.
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Masked {
     pub(crate) text: String,
     /// Sorted, and apart from each other.
@@ -94,11 +100,18 @@ pub(crate) struct Masked {
     masks: Vec<String>,
 }
 
+/// Without the text, which is long.
+impl fmt::Debug for Masked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.text.len())
+    }
+}
+
 impl Masked {
     /// Masks all secrets of a config file, and what else is `hidden`.
     pub(crate) fn file(text: &str, hidden: &[Range<usize>]) -> Self {
         let (table, _) = DeTable::parse_recoverable(text);
-        let document = Document::new(table.get_ref());
+        let document = Document::new(table.get_ref(), 0);
         let secret = |pointer: &str| pointer.split('/').any(looks_secret);
         let values =
             document.places().filter(|(pointer, _)| secret(pointer)).map(|(_, place)| place.value.clone());
@@ -154,7 +167,7 @@ impl Masked {
 }
 
 /// Also a misspelt `passwrd`: its line is quoted where it is between two lines that a diagnostic is about.
-fn may_be_secret(key: &str) -> bool {
+pub(crate) fn may_be_secret(key: &str) -> bool {
     let is_near = nearest(key, ["password", "passwd", "passphrase", "secret"]).is_some();
     looks_secret(key) || (is_near && !key.ends_with("_file"))
 }

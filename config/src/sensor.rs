@@ -6,10 +6,12 @@ use schemars::JsonSchema;
 use sedge_plugin::schema::child_pointer;
 use sedge_plugin::{Every, Id};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::catalogue::{Catalogue, Section};
+use crate::fingerprint::{fingerprint, nanos};
 use crate::instance::{CommonKeys, Read};
-use crate::report::{Report, Scope};
+use crate::report::{Fault, Report, Scope};
 use crate::secret::Settings;
 
 /// The shortest cadence: below it a slow bus does nothing else.
@@ -31,12 +33,42 @@ pub struct Sensor {
     pub address: Option<u8>,
     /// How often it is read.
     pub every: Every,
+    /// Processors of its own, which its readings go through in this order before those that are for all sensors.
+    pub process: Option<Vec<Id>>,
     /// Whether it runs.
     pub enabled: bool,
     /// What the kind defines.
     pub settings: Settings,
     /// Why it cannot run.
     pub fault: Option<String>,
+    #[serde(skip)]
+    pub(crate) mark: u64,
+}
+
+impl Sensor {
+    pub(crate) fn new(fault: Fault, read: Read<SensorKeys>) -> Self {
+        let Read { instance, keys, settings } = read;
+        let ids = |names: Vec<String>| names.iter().filter_map(|name| Id::new(name).ok()).collect();
+        Self {
+            id: instance.id,
+            kind: keys.kind,
+            bus: keys.bus,
+            address: keys.address.and_then(|address| u8::try_from(address).ok()),
+            every: keys.every,
+            process: keys.process.map(ids),
+            enabled: keys.enabled,
+            settings,
+            fault: fault.text,
+            mark: fault.mark,
+        }
+    }
+
+    /// A number that changes when anything here does, secrets included; not when the section moves within its file.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let Self { id, kind, bus, address, every, process, enabled, settings, fault: _, mark } = self;
+        fingerprint(&json!([id, kind, bus, address, nanos(*every), process, enabled, **settings, mark]))
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -52,19 +84,28 @@ pub(crate) struct SensorKeys {
     pub(crate) address: Option<i64>,
     /// How often it is read, such as "10s".
     pub(crate) every: Every,
+    /// Processors of its own, which its readings go through in this order before those that are for all sensors.
+    pub(crate) process: Option<Vec<String>>,
     /// Whether it runs.
     pub(crate) enabled: bool,
 }
 
 impl Default for SensorKeys {
     fn default() -> Self {
-        Self { kind: String::new(), bus: None, address: None, every: Every::secs(10), enabled: true }
+        Self {
+            kind: String::new(),
+            bus: None,
+            address: None,
+            every: Every::secs(10),
+            process: None,
+            enabled: true,
+        }
     }
 }
 
 impl CommonKeys for SensorKeys {
     const SECTION: Section = Section::Sensor;
-    fn kind(&self) -> Option<&str> {
+    fn kind<'a>(&'a self, _: &'a str) -> Option<&'a str> {
         Some(&self.kind)
     }
 }

@@ -10,18 +10,15 @@ use toml::de::{DeTable, Error};
 
 use crate::document::Document;
 use crate::report::{Report, Scope};
+use crate::source::Source;
 
 /// Further errors mostly follow from the first ones.
 const MOST_ERRORS: usize = 10;
 
-/// Reads the text, or says why it cannot be read.
-pub(crate) fn read(text: &str) -> Result<Document, Vec<Error>> {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    if errors.is_empty() { Ok(Document::new(table.get_ref())) } else { Err(errors) }
-}
-
-/// Adds a diagnostic for each error.
-pub(crate) fn explain(report: &mut Report<'_>, text: &str, errors: &[Error]) {
+/// Adds a diagnostic for each error in a text.
+pub(crate) fn explain(report: &mut Report<'_>, source: &Source, errors: &[Error]) {
+    let text = source.text.as_str();
+    let there = |span: &Range<usize>| source.base + span.start..source.base + span.end;
     let mut doubled: Range<usize> = 0..0;
     for error in errors.iter().take(MOST_ERRORS) {
         let span = error.span().unwrap_or_default();
@@ -33,17 +30,19 @@ pub(crate) fn explain(report: &mut Report<'_>, text: &str, errors: &[Error]) {
             Some((first, name)) => {
                 doubled = section_of(text, &span);
                 let message = format!("`{name}` stands here twice");
-                report.two_places(span, &message, first, "it stands first").help("keep one of them");
+                let (second, first) = (there(&span), there(&first));
+                report.two_places(second, &message, first, "it stands first").help("keep one of them");
             }
             None => {
                 let help = unquoted(text, &span);
-                let diagnostic =
-                    report.error(Scope::Node, span, &format!("this is not TOML: {}", error.message()));
+                let message = format!("this is not TOML: {}", error.message());
+                let diagnostic = report.error(Scope::Node, there(&span), &message);
                 if let Some(help) = help {
                     diagnostic.help(help);
                 }
             }
         }
+        report.is_certain();
     }
 }
 
@@ -77,7 +76,7 @@ fn first_of_duplicate(text: &str, second: &Range<usize>) -> Option<(Range<usize>
     let stand_in = (0..).map(|n| format!("second-{n}")).find(|name| !text.contains(name.as_str()))?;
     let renamed = [&text[..second.start], &stand_in, &text[second.end..]].concat();
     let (table, _) = DeTable::parse_recoverable(&renamed);
-    let document = Document::new(table.get_ref());
+    let document = Document::new(table.get_ref(), 0);
     let (pointer, _) = document.places().find(|(pointer, _)| pointer.ends_with(&stand_in))?;
     let parent = pointer.strip_suffix(&stand_in)?.strip_suffix('/')?;
     let first = child_pointer(parent, &name);
@@ -90,7 +89,7 @@ mod tests {
     use super::*;
 
     fn first(text: &str) -> Option<(String, usize)> {
-        let errors = read(text).expect_err("a duplicate");
+        let (_, errors) = DeTable::parse_recoverable(text);
         let (place, name) = first_of_duplicate(text, &errors[0].span()?)?;
         Some((name, text[..place.start].matches('\n').count() + 1))
     }

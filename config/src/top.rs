@@ -1,9 +1,10 @@
 //! The top level of the file: its version, and the names of its sections.
 
-use sedge_plugin::schema::MistakeKind;
+use sedge_plugin::schema::{MistakeKind, child_pointer, nearest};
 use serde_json::Value;
 
 use crate::catalogue::Section;
+use crate::document::Document;
 use crate::report::{Report, Scope};
 
 /// The newest form of the file that this node understands, and the one that a file without a version has.
@@ -29,16 +30,29 @@ pub(crate) fn is_of_this_version(report: &mut Report<'_>) -> bool {
     }
 }
 
+/// The words at the top level of the file.
+pub(crate) fn known() -> impl Iterator<Item = &'static str> {
+    ["config_version", "node", "mqtt", "plugins"].into_iter().chain(Section::ALL.map(Section::word))
+}
+
+/// The pointers of sections whose name is unknown and probably means `section`.
+pub(crate) fn misspelt(document: &Document, section: Section) -> Vec<String> {
+    let is_meant =
+        |key: &str| !known().any(|word| word == key) && nearest(key, known()) == Some(section.word());
+    let keys = document.value.as_object().into_iter().flatten().map(|(key, _)| key);
+    keys.filter(|key| is_meant(key)).map(|key| child_pointer("", key)).collect()
+}
+
 /// Checks the names of the sections, and that each is a table.
 pub(crate) fn check_keys(report: &mut Report<'_>) {
     let document = report.document;
-    let known = ["config_version", "node", "mqtt"].into_iter().chain(Section::ALL.map(Section::word));
     for (key, value) in document.value.as_object().into_iter().flatten() {
-        let place = document.place(&sedge_plugin::schema::child_pointer("", key));
-        if !known.clone().any(|word| word == key) {
+        let place = document.place(&child_pointer("", key));
+        if !known().any(|word| word == key) {
             let what = if value.is_object() || value.is_array() { "section" } else { "key" };
-            let hint = MistakeKind::unknown_key(key, known.clone()).hint().unwrap_or_default();
+            let hint = MistakeKind::unknown_key(key, known()).hint().unwrap_or_default();
             report.error(Scope::Stray, place.key, &format!("unknown {what} `{key}`")).help(hint);
+            report.is_certain();
         } else if let Some(section) = Section::ALL.into_iter().find(|section| section.word() == key)
             && !matches!(value, Value::Object(_))
         {

@@ -2,12 +2,26 @@
 
 #[path = "promises/catalogue.rs"]
 mod catalogue;
+#[path = "promises/chains.rs"]
+mod chains;
+#[path = "promises/edits.rs"]
+mod edits;
 #[path = "promises/faults.rs"]
 mod faults;
+#[path = "promises/fingerprints.rs"]
+mod fingerprints;
 #[path = "promises/golden.rs"]
 mod golden;
+#[path = "promises/guards.rs"]
+mod guards;
+#[path = "promises/layers.rs"]
+mod layers;
 #[path = "promises/never.rs"]
 mod never;
+#[path = "promises/origins.rs"]
+mod origins;
+#[path = "promises/schema.rs"]
+mod schema;
 #[path = "promises/values.rs"]
 mod values;
 

@@ -18,10 +18,10 @@ fuzz_target!(|text: &str| {
         row(Section::Gpio, "relay", &[]),
         row(Section::Plugin, "system", &[]),
     ];
-    let outcome = sedge_config::parse("sedge.toml", text, &Catalogue { kinds, reserved: Vec::new() });
+    let outcome = sedge_config::parse("sedge.toml", text, &Catalogue { kinds, ..Catalogue::default() });
     let lines = text.lines().count().max(1);
     for diagnostic in &outcome.diagnostics {
         assert!((1..=lines + 1).contains(&diagnostic.line));
-        let _ = (diagnostic.one_line(), diagnostic.render(text, true));
+        let _ = (diagnostic.one_line(), diagnostic.render(true));
     }
 });

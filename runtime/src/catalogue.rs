@@ -3,9 +3,12 @@
 use schemars::JsonSchema;
 use sedge_config::{Catalogue, Kind, Section};
 use sedge_plugin::NoSettings;
-use sedge_plugins::{GPIOS, PLUGINS, sensors};
+use sedge_plugins::destinations::DESTINATIONS;
+use sedge_plugins::{GPIOS, PLUGINS, processors, sensors};
 use serde::Deserialize;
 use serde_json::Value as Json;
+
+use crate::extend;
 
 /// Settings of a bus of the kinds `i2c` and `gpio`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -37,5 +40,28 @@ pub fn catalogue() -> Catalogue {
     );
     kinds.extend(GPIOS.iter().map(|kind| row(Section::Gpio, kind.name, (kind.schema)(), &[])));
     kinds.extend(PLUGINS.iter().map(|kind| row(Section::Plugin, kind.name, (kind.schema)(), &[])));
-    Catalogue { kinds, reserved: vec![("mqtt".into(), "[mqtt]".into())] }
+    kinds.extend(
+        processors::KINDS.iter().map(|kind| row(Section::Processor, kind.kind, (kind.schema)(), &[])),
+    );
+    let added = extend::added();
+    let none = schemars::schema_for!(NoSettings).to_value();
+    kinds.extend(added.sensors.iter().map(|k| row(Section::Sensor, k.kind, (k.schema)(), k.addresses)));
+    kinds.extend(added.processors.iter().map(|k| row(Section::Processor, k.kind, (k.schema)(), &[])));
+    kinds.extend(added.plugins.iter().map(|plugin| {
+        let schema = plugin.info.settings.clone().unwrap_or_else(|| none.clone());
+        row(Section::Plugin, &plugin.info.name, schema, &[])
+    }));
+    kinds.extend(DESTINATIONS.iter().map(|kind| row(Section::Destination, kind.name, (kind.schema)(), &[])));
+    let reserved = vec![("mqtt".into(), "[mqtt]".into()), ("node".into(), "[node]".into())];
+    Catalogue { kinds, reserved, expression: Some(expression) }
+}
+
+fn expression(text: &str) -> Result<(), (usize, String)> {
+    match sedge_plugin::expr::parse(text) {
+        Ok(expression) if expression.inputs().iter().any(|input| input.sensor.is_none()) => {
+            Err((0, "a condition names its sensors: `tank.level`, not `level`".into()))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err((error.at, error.message)),
+    }
 }

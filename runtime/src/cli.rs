@@ -30,6 +30,12 @@ pub struct Global {
     /// Node to talk to, or `all` [default: all]
     #[arg(long, global = true, value_name = "ID")]
     pub node: Option<String>,
+    /// Set a key of the config for this run, such as sensor.kitchen.every=5s
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+    /// Ask the node on this machine, not the broker
+    #[arg(long, global = true)]
+    pub local: bool,
     /// Print JSON: one value, or one per line where there is no end
     #[arg(long, global = true)]
     pub json: bool,
@@ -85,8 +91,95 @@ pub enum Command {
         #[command(subcommand)]
         command: ToolCommand,
     },
+    /// The config as it is meant
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Plugins: what they are and how they fare
+    Plugin {
+        /// What to do.
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
+    /// Topics of the bus, and who subscribes to them in which order
+    Hooks(HooksArgs),
+    /// What the node and its plugins count
+    Metrics(MetricsArgs),
+    /// Have the node on this machine read its config again
+    Reload,
     /// Print the version
     Version,
+    /// A command that a plugin offers
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+/// What to do with the config.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the config with all that is laid over it; secrets are masked
+    Show(ShowArgs),
+    /// Print the value of one key, such as sensor.kitchen.every
+    Get {
+        /// The key.
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Print the JSON Schema of the config, for editors
+    Schema,
+}
+
+/// How to show the config.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// Say of each key where its value comes from
+    #[arg(long)]
+    pub sources: bool,
+}
+
+/// What to do with plugins.
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// List plugins with their states
+    List,
+    /// Describe a plugin
+    Info(PluginName),
+    /// Check plugins without running them
+    Check {
+        /// A plugin's folder, or a folder of plugins [default: all that are found]
+        #[arg(value_name = "PATH")]
+        path: Option<PathBuf>,
+    },
+    /// Switch a plugin, sensor, processor or destination on, in the config
+    Enable(PluginName),
+    /// Switch a plugin, sensor, processor or destination off, in the config
+    Disable(PluginName),
+}
+
+/// Which plugin.
+#[derive(Debug, Clone, Args)]
+pub struct PluginName {
+    /// Its name, or the id of an instance
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// Which topics.
+#[derive(Debug, Clone, Args)]
+pub struct HooksArgs {
+    /// Only this one
+    #[arg(value_name = "TOPIC")]
+    pub topic: Option<String>,
+}
+
+/// Which metrics.
+#[derive(Debug, Clone, Args)]
+pub struct MetricsArgs {
+    /// Only those of this plugin
+    #[arg(value_name = "PLUGIN")]
+    pub plugin: Option<String>,
 }
 
 /// How to run a node.
@@ -124,6 +217,12 @@ pub struct CheckArgs {
 pub enum ReadingsCommand {
     /// Print readings as they come
     Tail(TailArgs),
+    /// Print the latest reading of each sensor of the node on this machine
+    Last {
+        /// Only this sensor
+        #[arg(value_name = "SENSOR")]
+        sensor: Option<String>,
+    },
 }
 
 /// Which readings.
@@ -175,6 +274,11 @@ pub struct CallArgs {
     /// All arguments as a JSON object
     #[arg(long, value_name = "JSON", conflicts_with = "pairs")]
     pub args: Option<String>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as sensor.kitchen.every=5s")?;
+    Ok((key.trim().into(), value.trim().into()))
 }
 
 fn duration(text: &str) -> Result<Every, String> {

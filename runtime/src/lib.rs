@@ -7,8 +7,10 @@
 //! | [`load`] | finds, reads and checks the config |
 //! | [`catalogue`] | all kinds that this program has |
 //! | [`assemble`] | makes plugins of a config |
+//! | [`control`] | how the command line asks the node on this machine |
 //! | [`broker`] | the embedded broker |
 //! | [`exit`] | how a command ends |
+//! | [`extend`] | a program with plugins of one's own |
 //!
 //! Only this crate reads the environment, the config file and the command line, and only it installs a log.
 
@@ -18,16 +20,29 @@ pub mod broker;
 pub mod catalogue;
 pub mod cli;
 pub mod commands;
+pub mod control;
 pub mod exit;
+pub mod extend;
+mod http;
 pub mod load;
 mod log;
+mod place;
+mod requirements;
+mod roster;
 mod show;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, ReadingsCommand, SensorCommand, ToolCommand};
+pub use extend::with;
+
+/// The author's guide, so that its blocks are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../plugins/README.md")]
+pub struct AuthorsGuide;
+
+use cli::{Cli, Command, ConfigCommand, PluginCommand, ReadingsCommand, SensorCommand, ToolCommand};
 use exit::Failure;
 
 /// Reads the command line, runs the command, and says how it ended.
@@ -48,6 +63,14 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Check(args) => return commands::check::check(global, args),
         Command::Sensor { command: SensorCommand::Kinds } => return commands::sensor::kinds(global),
+        Command::Config { command: ConfigCommand::Show(args) } => {
+            return commands::config::show(global, args);
+        }
+        Command::Config { command: ConfigCommand::Get { key } } => return commands::config::get(global, key),
+        Command::Config { command: ConfigCommand::Schema } => return commands::config::schema(),
+        Command::Plugin { command: PluginCommand::Check { path } } => {
+            return commands::plugin::check(global, path.as_deref());
+        }
         Command::Version => return commands::version::version(global),
         _ => {}
     }
@@ -73,7 +96,27 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Tool { command: ToolCommand::Call(args) } => {
                 in_time(global, commands::tool::call(global, args)).await
             }
-            Command::Check(_) | Command::Sensor { .. } | Command::Version => Ok(()),
+            Command::Readings { command: ReadingsCommand::Last { sensor } } => {
+                in_time(global, commands::readings::last(global, sensor.as_deref())).await
+            }
+            Command::Plugin { command: PluginCommand::List } => {
+                in_time(global, commands::plugin::list(global)).await
+            }
+            Command::Plugin { command: PluginCommand::Info(args) } => {
+                in_time(global, commands::plugin::info(global, &args.name)).await
+            }
+            Command::Plugin { command: PluginCommand::Enable(args) } => {
+                in_time(global, commands::plugin::switch(global, &args.name, true)).await
+            }
+            Command::Plugin { command: PluginCommand::Disable(args) } => {
+                in_time(global, commands::plugin::switch(global, &args.name, false)).await
+            }
+            Command::Hooks(args) => in_time(global, commands::hooks::hooks(global, args)).await,
+            Command::Metrics(args) => in_time(global, commands::metrics::metrics(global, args)).await,
+            Command::Reload => in_time(global, commands::reload::reload(global)).await,
+            Command::Other(words) => in_time(global, commands::other::other(global, words)).await,
+            Command::Check(_) | Command::Sensor { .. } | Command::Config { .. } | Command::Version => Ok(()),
+            Command::Plugin { command: PluginCommand::Check { .. } } => Ok(()),
         }
     });
     // A thread that a driver blocks must not keep the process from ending.

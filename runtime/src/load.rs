@@ -2,8 +2,10 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use sedge_config::{Config, Diagnostic, Severity};
+use sedge_config::{Config, Diagnostic, Layer, Origin, Outcome, Severity};
+use serde_json::Value as Json;
 
 use crate::catalogue::catalogue;
 use crate::cli::Global;
@@ -12,27 +14,41 @@ use crate::log::coloured;
 
 /// Mistakes that are shown to a person at once.
 const MOST_SHOWN: usize = 20;
+/// Files of one folder that are laid over the config.
+const MOST_FILES: usize = 1000;
 /// Where a config is looked for when none is named.
 const PLACES: [&str; 2] = ["sedge.toml", "/etc/sedge/sedge.toml"];
 
-/// A config file and what it says.
+/// A config and what it says.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The file, as it is named to people.
-    pub file: String,
-    /// Its text.
-    pub text: String,
+    /// The main file; none where there is none but other layers.
+    pub file: Option<PathBuf>,
     /// What it says; none where a mistake is fatal.
     pub config: Option<Config>,
     /// Its mistakes.
     pub diagnostics: Vec<Diagnostic>,
+    /// All of it as a file would have it, defaults included, secrets masked.
+    pub effective: Arc<Json>,
+    /// Each setting with where it is from.
+    pub origins: Vec<Origin>,
 }
 
 impl Loaded {
     /// Checks a text.
     pub fn new(file: &str, text: String) -> Self {
-        let outcome = sedge_config::parse(file, &text, &catalogue());
-        Self { file: file.into(), text, config: outcome.config, diagnostics: outcome.diagnostics }
+        Self::of(None, &[Layer::File { name: file.into(), text }])
+    }
+
+    fn of(file: Option<PathBuf>, layers: &[Layer]) -> Self {
+        let Outcome { config, diagnostics, effective, origins } =
+            sedge_config::parse_layers(layers, &catalogue());
+        Self { file, config, diagnostics, effective: Arc::new(effective), origins }
+    }
+
+    /// Whether there is an error, fatal or not.
+    pub fn has_errors(&self) -> bool {
+        self.counts().0 > 0
     }
 
     /// How many mistakes and how many warnings there are.
@@ -46,7 +62,7 @@ impl Loaded {
     pub fn show(&self, global: &Global) {
         let colour = coloured(global, std::io::stderr().is_terminal());
         for diagnostic in self.diagnostics.iter().take(MOST_SHOWN) {
-            eprintln!("{}\n", diagnostic.render(&self.text, colour).trim_end());
+            eprintln!("{}\n", diagnostic.render(colour).trim_end());
         }
         if self.diagnostics.len() > MOST_SHOWN {
             eprintln!(
@@ -65,26 +81,75 @@ pub fn find(named: Option<&Path>) -> Option<PathBuf> {
     }
 }
 
-/// Reads the config that is named, or the first that is found.
-pub fn load(named: Option<&Path>) -> Result<Loaded, Failure> {
-    let file = find(named).ok_or_else(|| {
+/// Reads the config that is named, or the first that is found, with all that is laid over it: `conf.d/*.toml` and
+/// `plugins/NAME.toml` beside it, the environment, the command line.
+pub fn load(global: &Global) -> Result<Loaded, Failure> {
+    let file = find(global.config.as_deref()).ok_or_else(|| {
         Failure::Config(format!(
             "there is no config: neither {} nor {}; name one with -c FILE, or look at `sedge demo`",
             PLACES[0], PLACES[1]
         ))
     })?;
-    let shown = file.display().to_string();
-    match std::fs::read(&file) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Ok(Loaded::new(&shown, text)),
-            Err(error) => {
-                let good = error.utf8_error().valid_up_to();
-                let line = error.as_bytes()[..good].iter().filter(|&&byte| byte == b'\n').count() + 1;
-                Err(Failure::Config(format!(
-                    "{shown}:{line}: not a text: TOML is UTF-8, and this line is not"
-                )))
-            }
-        },
+    let layers = layers(&file, &global.set)?;
+    Ok(Loaded::of(Some(file), &layers))
+}
+
+fn layers(file: &Path, flags: &[(String, String)]) -> Result<Vec<Layer>, Failure> {
+    let mut layers = vec![Layer::File { name: file.display().to_string(), text: text(file)? }];
+    let folder = file.parent().unwrap_or(Path::new("."));
+    for file in toml_files(&folder.join("conf.d"))? {
+        layers.push(Layer::File { name: file.display().to_string(), text: text(&file)? });
+    }
+    for file in toml_files(&folder.join("plugins"))? {
+        let plugin = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        layers.push(Layer::Plugin { plugin, name: file.display().to_string(), text: text(&file)? });
+    }
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| name.starts_with("SEDGE__"))?;
+        Some((name, value.to_string_lossy().into_owned()))
+    });
+    let mut variables: Vec<_> = variables.collect();
+    variables.sort_unstable();
+    layers.push(Layer::Environment(variables));
+    layers.push(Layer::Flags(flags.to_vec()));
+    Ok(layers)
+}
+
+/// The files of a folder that end in `.toml`, by name. Hidden ones and those of editors are passed over.
+fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::Config(format!("cannot read {}: {error}", folder.display()))),
+    };
+    let files = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let hidden = |file: &Path| file.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    let mut files: Vec<PathBuf> = files
+        .filter(|file| file.extension().is_some_and(|e| e == "toml") && file.is_file() && !hidden(file))
+        .take(MOST_FILES + 1)
+        .collect();
+    if files.len() > MOST_FILES {
+        return Err(Failure::Config(format!("{} has more than {MOST_FILES} files", folder.display())));
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn text(file: &Path) -> Result<String, Failure> {
+    let shown = file.display();
+    match std::fs::read(file) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
+            let good = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..good].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            Failure::Config(format!("{shown}:{line}: not a text: TOML is UTF-8, and this line is not"))
+        }),
         Err(error) => Err(Failure::Config(format!("cannot read {shown}: {error}"))),
     }
+}
+
+/// The only plugins that are to run: what `SEDGE_LOAD_PLUGINS=a,b` names; none where it is not set.
+pub fn only_plugins() -> Option<Vec<String>> {
+    let named = std::env::var_os("SEDGE_LOAD_PLUGINS")?;
+    let named = named.to_string_lossy().into_owned();
+    Some(named.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }

@@ -24,6 +24,20 @@ pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
     }
 }
 
+/// Prints rows as columns, each as wide as its widest cell. The last one is not filled up.
+pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        say(cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
 /// One line: `17:28:24 kitchen temperature=21.53°C humidity=44.1%`.
 pub(crate) fn line(reading: &Reading, sensor: Option<&SensorDescriptor>) -> String {
     let unit = |field: &str| {

@@ -8,6 +8,8 @@ mod broker;
 mod brokers;
 #[path = "promises/commands.rs"]
 mod commands;
+#[path = "promises/contract.rs"]
+mod contract;
 #[path = "promises/demo.rs"]
 mod demo;
 #[path = "promises/layers.rs"]

@@ -16,48 +16,38 @@
 //! Dispatch takes no lock: it reads a table that never changes. A change builds the next table and swaps it in, so a
 //! dispatch sees either all of a plugin's subscriptions or none. The bus knows nothing of what it carries.
 
+mod around;
+mod dispatch;
+mod history;
 mod queue;
 mod subscription;
 pub(crate) mod table;
 
 use std::any::{Any, TypeId};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use sedge_plugin::topic::{Chain, Collect, First, Observe, Options, Step, Topic};
+use sedge_plugin::context::Erased;
+use sedge_plugin::topic::{Around, Chain, Chained, Collect, First, Next, Observe, Options, Topic};
 use sedge_plugin::{BoxFuture, Id, PluginError};
-use tracing::{info, warn};
 
+pub(crate) use around::Wrapper;
+pub(crate) use dispatch::{fire_around, fire_chain, fire_collect, fire_first};
+use history::History;
 pub(crate) use queue::{Bell, Queue};
 pub use subscription::Subscription;
-use table::{Action, Entry, Payload, Slot, Table};
+use table::{Action, Entry, Payload, Slot, Slots, Table};
+pub use table::{SubscriberView, TopicView};
 
 /// Registrations that one plugin may have.
 const ORDERS: u64 = 1 << 16;
 
-/// How a chain ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Chained<M> {
-    /// All steps ran; this is what the last one left.
-    Passed(M),
-    /// A step stopped it.
-    Vetoed {
-        /// The message as that step was shown it.
-        message: M,
-        /// Whose step it was.
-        by: Id,
-        /// Why.
-        reason: String,
-    },
-}
-
 #[derive(Default)]
 struct Shared {
     table: ArcSwap<Table>,
-    /// Held by whoever makes the next table; never by dispatch.
-    writer: Mutex<()>,
+    /// Held by whoever makes the next table, and by whoever fires a historic topic; by no other dispatch.
+    history: Mutex<History>,
     order: AtomicU64,
 }
 
@@ -83,53 +73,85 @@ impl Bus {
         &self,
         message: &Arc<T::Message>,
     ) -> Vec<BoxFuture<'static, ()>> {
+        let _kept = T::HISTORIC
+            .then(|| self.keep(TypeId::of::<T>(), T::key(message).cloned(), message.clone() as Payload));
         match self.shared.table.load().entry::<T>() {
             Some(entry) => entry.offer(message),
             None => Vec::new(),
         }
     }
 
-    pub(crate) async fn publish_any(&self, topic: TypeId, message: Payload) {
-        let waits =
-            self.shared.table.load().any(topic).map(|entry| entry.publish(message)).unwrap_or_default();
+    /// Fires an observe topic from where nothing can be awaited.
+    pub(crate) fn tell<T: Topic<Kind = Observe>>(&self, message: T::Message) {
+        let waits = self.offer::<T>(&Arc::new(message));
+        if !waits.is_empty() {
+            tokio::spawn(async move {
+                for wait in waits {
+                    wait.await;
+                }
+            });
+        }
+    }
+
+    /// As [`publish`](Self::publish), of a topic whose type is not known here. `keep` has the key of a message that is to
+    /// be replayed.
+    pub(crate) async fn publish_any(&self, topic: TypeId, message: Payload, keep: Option<Option<Id>>) {
+        let waits = {
+            let _kept = keep.map(|key| self.keep(topic, key, message.clone()));
+            self.shared.table.load().any(topic).map(|entry| entry.publish(message)).unwrap_or_default()
+        };
         for wait in waits {
             wait.await;
         }
     }
 
+    /// Fires a topic that is answered and whose type is not known here. The message comes back where nobody subscribes.
+    pub(crate) fn fire_any(
+        &self,
+        topic: TypeId,
+        message: Erased,
+    ) -> BoxFuture<'static, Result<Erased, Erased>> {
+        match self.shared.table.load().any(topic) {
+            Some(entry) => entry.fire(self.clone(), message),
+            None => Box::pin(std::future::ready(Err(message))),
+        }
+    }
+
+    /// Keeps a message for those who come late; none of them comes while this is held.
+    fn keep(&self, topic: TypeId, key: Option<Id>, message: Payload) -> MutexGuard<'_, History> {
+        let mut history = self.history();
+        history.keep(topic, key, message);
+        history
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.shared.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs a message through the steps of a chain. A step that fails is logged and skipped: what it was shown goes on.
-    pub async fn chain<T: Topic<Kind = Chain>>(&self, mut message: T::Message) -> Chained<T::Message>
+    pub async fn chain<T: Topic<Kind = Chain>>(&self, message: T::Message) -> Chained<T::Message>
     where
         T::Message: Clone,
     {
-        let table = self.shared.table.load();
-        let Some(entry) = table.entry::<T>() else { return Chained::Passed(message) };
-        if entry.slots.iter().all(|slot| matches!(slot.action, Action::Inline(_))) {
-            return run_inline(&entry.slots, message);
-        }
-        // Steps that are asked take their time: the slots are kept, the table is let go.
-        let slots = entry.slots.clone();
-        drop(table);
-        for slot in slots {
-            let step = match &slot.action {
-                Action::Inline(step) => inline(&slot, step, &message),
-                Action::Ask { .. } => {
-                    let shared = Arc::new(message);
-                    let step = ask::<T, Step<T::Message>>(&slot, shared.clone()).await;
-                    message = Arc::try_unwrap(shared).unwrap_or_else(|shared| T::Message::clone(&shared));
-                    step
-                }
-                Action::Observe(_) => None,
-            };
-            match step {
-                Some(Step::Replace(next)) => message = next,
-                Some(Step::Veto(reason)) => {
-                    return Chained::Vetoed { message, by: slot.owner.clone(), reason };
-                }
-                Some(Step::Pass) | None => {}
+        let slots = {
+            let table = self.shared.table.load();
+            let Some(entry) = table.entry::<T>() else { return Chained::Passed(message) };
+            let slots = entry.slots(&message);
+            if slots.iter().all(|slot| matches!(slot.action, Action::Inline(_))) {
+                return dispatch::chain_inline(self, slots, message);
             }
+            // Steps that are asked take their time: the slots are kept, the table is let go.
+            slots.clone()
+        };
+        dispatch::chain(self, slots, message).await
+    }
+
+    /// As [`chain`](Self::chain), through the inline steps alone.
+    pub(crate) fn chain_inline<T: Topic<Kind = Chain>>(&self, message: T::Message) -> Chained<T::Message> {
+        match self.shared.table.load().entry::<T>() {
+            Some(entry) => dispatch::chain_inline(self, entry.slots(&message), message),
+            None => Chained::Passed(message),
         }
-        Chained::Passed(message)
     }
 
     /// Asks every subscriber, all at once; their answers in order.
@@ -146,17 +168,9 @@ impl Bus {
         message: Arc<T::Message>,
         whose: impl Fn(&Id) -> bool,
     ) -> Vec<(Id, T::Answer)> {
-        let slots: Vec<_> = self.slots::<T>().into_iter().filter(|slot| whose(&slot.owner)).collect();
-        // Begun all before the first is awaited: one that is slow does not hold up the asking of the next.
-        let asked: Vec<_> =
-            slots.iter().map(|slot| ask::<T, Option<T::Answer>>(slot, message.clone())).collect();
-        let mut answers = Vec::with_capacity(asked.len());
-        for (slot, answer) in slots.iter().zip(asked) {
-            if let Some(Some(answer)) = answer.await {
-                answers.push((slot.owner.clone(), answer));
-            }
-        }
-        answers
+        let mut slots = self.slots::<T>(&message);
+        slots.retain(|slot| whose(&slot.owner));
+        dispatch::collect(self, slots, message).await
     }
 
     /// Asks one subscriber after the other until one answers.
@@ -165,12 +179,31 @@ impl Bus {
         message: impl Into<Arc<T::Message>>,
     ) -> Option<(Id, T::Answer)> {
         let message = message.into();
-        for slot in self.slots::<T>() {
-            if let Some(Some(answer)) = ask::<T, Option<T::Answer>>(&slot, message.clone()).await {
-                return Some((slot.owner.clone(), answer));
-            }
+        dispatch::first(self, self.slots::<T>(&message), message).await
+    }
+
+    /// Runs `core` within what the subscribers wrap around it. It runs at most once.
+    ///
+    /// # Errors
+    /// When a wrapper began it, failed, and did not wait for its end.
+    pub async fn around<T: Topic<Kind = Around>>(
+        &self,
+        message: T::Message,
+        core: impl FnOnce(T::Message) -> BoxFuture<'static, T::Answer> + Send + 'static,
+    ) -> Result<T::Answer, PluginError>
+    where
+        T::Message: Clone,
+        T::Answer: Clone + Sync,
+    {
+        let slots = self.slots::<T>(&message);
+        if slots.is_empty() {
+            return Ok(core(message).await);
         }
-        None
+        let core = Next::new(move |message| {
+            let core = core(message);
+            Box::pin(async move { Ok(core.await) })
+        });
+        around::run(self.clone(), slots, 0, message, core).await
     }
 
     /// Subscribes something that is not a plugin: the node's own view, a test. Ends when it is dropped.
@@ -179,7 +212,8 @@ impl Bus {
         let dropped = Arc::new(AtomicU64::new(0));
         let queue = Arc::new(Queue::new(&options, bell.clone(), dropped.clone()));
         let order = self.next_orders();
-        self.update(|table| table.insert(slot::<T>(owner, order, options, Action::Observe(queue.clone()))));
+        let action = Action::Observe(queue.clone());
+        self.update(|table| table.insert(slot::<T>(owner, order, options, action), None));
         Subscription { bus: self.clone(), owner: owner.clone(), order, queue, bell, dropped }
     }
 
@@ -188,8 +222,8 @@ impl Bus {
         self.update(|table| table.remove(owner, None));
     }
 
-    /// Each topic that has subscribers, with their ids in the order in which they run.
-    pub fn topics(&self) -> Vec<(&'static str, Vec<Id>)> {
+    /// Each topic that has subscribers, with them in the order in which they run.
+    pub fn topics(&self) -> Vec<TopicView> {
         self.shared.table.load().topics()
     }
 
@@ -205,87 +239,23 @@ impl Bus {
 
     /// Makes the next table and swaps it in.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Table)) {
-        let _writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = self.history();
         let mut next = Table::clone(&self.shared.table.load());
         change(&mut next);
+        let replays = next.take_replays();
         self.shared.table.store(Arc::new(next));
+        replays.into_iter().for_each(|replay| replay(&history));
     }
 
-    fn slots<T: Topic>(&self) -> Vec<Arc<Slot<T>>> {
-        self.shared.table.load().entry::<T>().map(|entry: &Entry<T>| entry.slots.clone()).unwrap_or_default()
+    fn slots<T: Topic>(&self, message: &T::Message) -> Slots<T> {
+        let table = self.shared.table.load();
+        table.entry::<T>().map(|entry: &Entry<T>| entry.slots(message).clone()).unwrap_or_default()
     }
 }
 
 /// A subscription that has not failed yet.
 pub(crate) fn slot<T: Topic>(owner: &Id, order: u64, options: Options, action: Action<T>) -> Slot<T> {
     Slot { owner: owner.clone(), order, options, action, edge: table::Edge::default() }
-}
-
-fn run_inline<T: Topic<Kind = Chain>>(
-    slots: &[Arc<Slot<T>>],
-    mut message: T::Message,
-) -> Chained<T::Message> {
-    for slot in slots {
-        let Action::Inline(step) = &slot.action else { continue };
-        match inline(slot, step, &message) {
-            Some(Step::Replace(next)) => message = next,
-            Some(Step::Veto(reason)) => return Chained::Vetoed { message, by: slot.owner.clone(), reason },
-            Some(Step::Pass) | None => {}
-        }
-    }
-    Chained::Passed(message)
-}
-
-#[inline]
-fn inline<T: Topic, S>(slot: &Slot<T>, step: &S, message: &T::Message) -> Option<Step<T::Message>>
-where
-    S: Fn(&T::Message) -> Result<Step<T::Message>, PluginError> + ?Sized,
-{
-    // The step is shown the message and owns nothing: a panic leaves nothing half done but its own state.
-    match catch_unwind(AssertUnwindSafe(|| step(message))) {
-        Ok(Ok(step)) => {
-            well(slot);
-            Some(step)
-        }
-        Ok(Err(error)) => amiss(slot, &error.to_string()),
-        Err(panic) => amiss(slot, &format!("panicked: {}", panic_text(panic.as_ref()))),
-    }
-}
-
-/// Asks the plugin behind a slot. None where it failed; that is logged, once per row of failures.
-fn ask<T: Topic, R: Any>(
-    slot: &Arc<Slot<T>>,
-    message: Arc<T::Message>,
-) -> impl Future<Output = Option<R>> + Send + use<T, R> {
-    let asked = match &slot.action {
-        Action::Ask { asker, hook } => Some(asker.ask(*hook, message, slot.options.deadline)),
-        Action::Observe(_) | Action::Inline(_) => None,
-    };
-    let slot = slot.clone();
-    async move {
-        match asked?.await {
-            Ok(reply) => {
-                well(&slot);
-                reply.downcast::<R>().ok().map(|reply| *reply)
-            }
-            Err(error) => amiss(&slot, &error.to_string()),
-        }
-    }
-}
-
-#[inline]
-fn well<T: Topic>(slot: &Slot<T>) {
-    if let Some(failures) = slot.edge.recovered() {
-        info!(plugin = %slot.owner, topic = T::NAME, failures, "A hook works again.");
-    }
-}
-
-#[cold]
-fn amiss<T: Topic, R>(slot: &Slot<T>, error: &str) -> Option<R> {
-    if slot.edge.failed() {
-        warn!(plugin = %slot.owner, topic = T::NAME, error, "A hook failed and was skipped.");
-    }
-    None
 }
 
 /// What a panic said.

@@ -81,7 +81,7 @@ impl<M> Queue<M> {
             }
         };
         if lost {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.lose();
         }
         self.bell.ring();
         Ok(())
@@ -106,6 +106,11 @@ impl<M> Queue<M> {
         if tokio::time::timeout(self.patience, put).await.is_ok() || self.offer(kept).is_ok() {
             loss.0 = None;
         }
+    }
+
+    /// Counts a message that was not put in.
+    pub(crate) fn lose(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes the oldest message.

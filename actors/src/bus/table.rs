@@ -1,15 +1,19 @@
 //! The table of subscriptions. It never changes: a change makes a new one, which takes the old one's place at once.
 
-use std::any::{Any, TypeId};
+use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sedge_plugin::topic::{Options, Step, Topic};
+use sedge_plugin::context::Erased;
+use sedge_plugin::topic::{Kind, Options, Overflow, Place, Step, Topic};
 use sedge_plugin::{BoxFuture, Id, PluginError};
+use serde::Serialize;
 
+use super::Bus;
+use super::history::{History, Replay};
 use super::queue::Queue;
 
 /// A message or an answer whose type only its topic knows.
@@ -57,8 +61,19 @@ type InlineStep<M> = Box<dyn Fn(&M) -> Result<Step<M>, PluginError> + Send + Syn
 pub(crate) enum Action<T: Topic> {
     Observe(Arc<Queue<T::Message>>),
     Inline(InlineStep<T::Message>),
-    Ask { asker: Arc<dyn Ask>, hook: usize },
+    Ask {
+        asker: Arc<dyn Ask>,
+        hook: usize,
+    },
+    /// A [`Wrapper`](super::around::Wrapper), whose type stands for around topics alone.
+    Around(Box<dyn Any + Send + Sync>),
 }
+
+/// Fires a topic whose type the caller does not know; the message is of the topic's, and so is what comes back.
+pub(crate) type Fire<T> = fn(Bus, &Entry<T>, Erased) -> BoxFuture<'static, Result<Erased, Erased>>;
+
+/// Subscriptions in the order in which they run.
+pub(crate) type Slots<T> = Vec<Arc<Slot<T>>>;
 
 /// One subscription.
 pub(crate) struct Slot<T: Topic> {
@@ -70,18 +85,146 @@ pub(crate) struct Slot<T: Topic> {
     pub(crate) edge: Edge,
 }
 
+impl<T: Topic> Slot<T> {
+    fn key(&self) -> (Place, i32, u64) {
+        (self.options.place, self.options.priority, self.order)
+    }
+}
+
 /// The subscriptions of one topic, in the order in which they run.
 pub(crate) struct Entry<T: Topic> {
-    pub(crate) slots: Vec<Arc<Slot<T>>>,
+    /// All of them.
+    all: Slots<T>,
+    /// Those of messages that nobody asked for by key.
+    general: Slots<T>,
+    /// Those of messages about a key, the general ones included.
+    keyed: HashMap<Id, Slots<T>>,
+    fire: Option<Fire<T>>,
+}
+
+impl<T: Topic> Clone for Entry<T> {
+    fn clone(&self) -> Self {
+        let Self { all, general, keyed, fire } = self;
+        Self { all: all.clone(), general: general.clone(), keyed: keyed.clone(), fire: *fire }
+    }
+}
+
+impl<T: Topic> Entry<T> {
+    fn new(fire: Option<Fire<T>>) -> Self {
+        Self { all: Vec::new(), general: Vec::new(), keyed: HashMap::new(), fire }
+    }
+
+    /// The subscriptions that a message is for.
+    #[inline]
+    pub(crate) fn slots(&self, message: &T::Message) -> &Slots<T> {
+        if self.keyed.is_empty() {
+            return &self.general;
+        }
+        T::key(message).and_then(|key| self.keyed.get(key)).unwrap_or(&self.general)
+    }
+
+    fn insert(&mut self, slot: &Arc<Slot<T>>) {
+        let put = |slots: &mut Slots<T>| {
+            let at = slots.partition_point(|other| other.key() <= slot.key());
+            slots.insert(at, slot.clone());
+        };
+        put(&mut self.all);
+        match &slot.options.only {
+            None => {
+                put(&mut self.general);
+                self.keyed.values_mut().for_each(put);
+            }
+            Some(keys) => {
+                for key in keys.iter() {
+                    put(self.keyed.entry(key.clone()).or_insert_with(|| self.general.clone()));
+                }
+            }
+        }
+    }
 }
 
 /// An entry whose topic is not known here.
 pub(crate) trait AnyEntry: Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn publish(&self, message: Payload) -> Vec<BoxFuture<'static, ()>>;
+    fn fire(&self, bus: Bus, message: Erased) -> BoxFuture<'static, Result<Erased, Erased>>;
     /// The entry without an owner's subscriptions; none where nothing is left.
     fn without(&self, owner: &Id, order: Option<u64>) -> Option<Arc<dyn AnyEntry>>;
-    fn topic(&self) -> (&'static str, Vec<Id>);
+    fn has(&self, owner: &Id) -> bool;
+    fn view(&self) -> TopicView;
+}
+
+/// A topic that somebody subscribes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TopicView {
+    /// Its name.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The type of its messages.
+    pub message: &'static str,
+    /// Who fires it, when, and what a subscriber may do.
+    pub doc: &'static str,
+    /// In the order in which they run.
+    pub subscribers: Vec<SubscriberView>,
+}
+
+/// Somebody who subscribes to a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SubscriberView {
+    /// Whose it is.
+    pub plugin: Id,
+    /// Lower runs earlier.
+    pub priority: i32,
+    /// `first` or `last`, where it is marked so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<&'static str>,
+    /// `queue`, `inline`, `asked` or `around`.
+    pub how: &'static str,
+    /// The messages that it gets; none for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<Id>>,
+    /// Of a queue: what happens when it is full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<&'static str>,
+    /// Of a queue: how many fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<usize>,
+    /// Of a queue: how many wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<usize>,
+    /// How long one message may take, in milliseconds.
+    pub deadline_ms: u64,
+}
+
+fn view<T: Topic>(slot: &Slot<T>) -> SubscriberView {
+    let Options { priority, place, only, capacity, overflow, deadline } = &slot.options;
+    let (how, queue) = match &slot.action {
+        Action::Observe(queue) => ("queue", Some(queue)),
+        Action::Inline(_) => ("inline", None),
+        Action::Ask { .. } => ("asked", None),
+        Action::Around(_) => ("around", None),
+    };
+    let overflow = match overflow {
+        Overflow::DropOldest => "drop_oldest",
+        Overflow::DropNewest => "drop_newest",
+        Overflow::Wait => "wait",
+    };
+    SubscriberView {
+        plugin: slot.owner.clone(),
+        priority: *priority,
+        place: match place {
+            Place::First => Some("first"),
+            Place::Normal => None,
+            Place::Last => Some("last"),
+        },
+        how,
+        only: only.as_ref().map(|only| only.iter().cloned().collect()),
+        overflow: queue.map(|_| overflow),
+        capacity: queue.map(|_| *capacity),
+        waiting: queue.map(|queue| queue.len()),
+        deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+    }
 }
 
 impl<T: Topic> AnyEntry for Entry<T> {
@@ -96,14 +239,47 @@ impl<T: Topic> AnyEntry for Entry<T> {
         }
     }
 
-    fn without(&self, owner: &Id, order: Option<u64>) -> Option<Arc<dyn AnyEntry>> {
-        let goes = |slot: &Slot<T>| slot.owner == *owner && order.is_none_or(|order| order == slot.order);
-        let slots: Vec<_> = self.slots.iter().filter(|slot| !goes(slot)).cloned().collect();
-        if slots.is_empty() { None } else { Some(Arc::new(Self { slots })) }
+    fn fire(&self, bus: Bus, message: Erased) -> BoxFuture<'static, Result<Erased, Erased>> {
+        match self.fire {
+            Some(fire) => fire(bus, self, message),
+            None => Box::pin(std::future::ready(Err(message))),
+        }
     }
 
-    fn topic(&self) -> (&'static str, Vec<Id>) {
-        (T::NAME, self.slots.iter().map(|slot| slot.owner.clone()).collect())
+    fn without(&self, owner: &Id, order: Option<u64>) -> Option<Arc<dyn AnyEntry>> {
+        let goes = |slot: &Slot<T>| slot.owner == *owner && order.is_none_or(|order| order == slot.order);
+        let gone: Vec<_> = self.all.iter().filter(|slot| goes(slot)).collect();
+        let mut next = self.clone();
+        next.all.retain(|slot| !goes(slot));
+        if next.all.is_empty() {
+            return None;
+        }
+        if gone.iter().any(|slot| slot.options.only.is_none()) {
+            next.general.retain(|slot| !goes(slot));
+            next.keyed.values_mut().for_each(|slots| slots.retain(|slot| !goes(slot)));
+        }
+        for key in gone.iter().flat_map(|slot| slot.options.only.iter().flat_map(|keys| keys.iter())) {
+            let Some(slots) = next.keyed.get_mut(key) else { continue };
+            slots.retain(|slot| !goes(slot));
+            if slots.iter().all(|slot| slot.options.only.is_none()) {
+                next.keyed.remove(key);
+            }
+        }
+        Some(Arc::new(next))
+    }
+
+    fn has(&self, owner: &Id) -> bool {
+        self.all.iter().any(|slot| slot.owner == *owner)
+    }
+
+    fn view(&self) -> TopicView {
+        TopicView {
+            name: T::NAME,
+            kind: T::Kind::NAME,
+            message: type_name::<T::Message>(),
+            doc: T::DOC,
+            subscribers: self.all.iter().map(|slot| view(slot)).collect(),
+        }
     }
 }
 
@@ -111,16 +287,16 @@ impl<T: Topic> Entry<T> {
     pub(crate) fn waiting(&self) -> usize {
         let waiting = |slot: &Arc<Slot<T>>| match &slot.action {
             Action::Observe(queue) => queue.len(),
-            Action::Inline(_) | Action::Ask { .. } => 0,
+            Action::Inline(_) | Action::Ask { .. } | Action::Around(_) => 0,
         };
-        self.slots.iter().map(waiting).max().unwrap_or(0)
+        self.all.iter().map(waiting).max().unwrap_or(0)
     }
 
     /// Puts a message into the queue of every observer. What is returned still waits for room.
     #[inline]
     pub(crate) fn offer(&self, message: &Arc<T::Message>) -> Vec<BoxFuture<'static, ()>> {
         let mut waits: Vec<BoxFuture<'static, ()>> = Vec::new();
-        for slot in &self.slots {
+        for slot in self.slots(message) {
             if let Action::Observe(queue) = &slot.action
                 && let Err(message) = queue.offer(message.clone())
             {
@@ -151,9 +327,17 @@ impl Hasher for TypeIdHasher {
 }
 
 /// All subscriptions.
-#[derive(Default, Clone)]
+#[derive(Default)]
 pub(crate) struct Table {
     entries: HashMap<TypeId, Arc<dyn AnyEntry>, BuildHasherDefault<TypeIdHasher>>,
+    /// What is to be told to new observers once the table is in place.
+    replays: Vec<Replay>,
+}
+
+impl Clone for Table {
+    fn clone(&self) -> Self {
+        Self { entries: self.entries.clone(), replays: Vec::new() }
+    }
 }
 
 impl Table {
@@ -165,26 +349,35 @@ impl Table {
         self.entries.get(&topic)
     }
 
-    /// Puts a subscription where its priority and order say.
-    pub(crate) fn insert<T: Topic>(&mut self, slot: Slot<T>) {
-        let mut slots = self.entry::<T>().map(|entry| entry.slots.clone()).unwrap_or_default();
-        let key = |slot: &Slot<T>| (slot.options.priority, slot.order);
-        let at = slots.partition_point(|other| key(other) <= key(&slot));
-        slots.insert(at, Arc::new(slot));
-        self.entries.insert(TypeId::of::<T>(), Arc::new(Entry { slots }));
+    /// Puts a subscription where its place, its priority and its order say.
+    pub(crate) fn insert<T: Topic>(&mut self, slot: Slot<T>, fire: Option<Fire<T>>) {
+        let slot = Arc::new(slot);
+        if let (true, Action::Observe(queue)) = (T::HISTORIC, &slot.action) {
+            self.replays.push(History::replay::<T>(queue.clone(), slot.options.only.clone()));
+        }
+        let mut entry = self.entry::<T>().cloned().unwrap_or_else(|| Entry::new(fire));
+        entry.insert(&slot);
+        self.entries.insert(TypeId::of::<T>(), Arc::new(entry));
     }
 
     /// Takes out an owner's subscriptions: all of them, or the one of that order.
     pub(crate) fn remove(&mut self, owner: &Id, order: Option<u64>) {
-        self.entries = std::mem::take(&mut self.entries)
-            .into_iter()
-            .filter_map(|(topic, entry)| Some((topic, entry.without(owner, order)?)))
-            .collect();
+        self.entries.retain(|_, entry| {
+            if !entry.has(owner) {
+                return true;
+            }
+            let rest = entry.without(owner, order);
+            rest.map(|rest| *entry = rest).is_some()
+        });
     }
 
-    pub(crate) fn topics(&self) -> Vec<(&'static str, Vec<Id>)> {
-        let mut topics: Vec<_> = self.entries.values().map(|entry| entry.topic()).collect();
-        topics.sort_unstable_by_key(|topic| topic.0);
+    pub(crate) fn take_replays(&mut self) -> Vec<Replay> {
+        std::mem::take(&mut self.replays)
+    }
+
+    pub(crate) fn topics(&self) -> Vec<TopicView> {
+        let mut topics: Vec<_> = self.entries.values().map(|entry| entry.view()).collect();
+        topics.sort_unstable_by_key(|topic| topic.name);
         topics
     }
 }

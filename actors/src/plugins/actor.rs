@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kameo::Actor;
@@ -19,6 +19,8 @@ use kameo::actor::{ActorRef, WeakActorRef};
 use kameo::error::{ActorStopReason, PanicError};
 use kameo::mailbox::{MailboxReceiver, Signal};
 use kameo::message::{Context as KameoContext, Message};
+use sedge_plugin::topic::Topic;
+use sedge_plugin::topics::{Failure, OnError};
 use sedge_plugin::{BoxFuture, Clock, Id, PluginError, ToolCall, ToolError, ToolErrorCode};
 use serde_json::Value as Json;
 use tokio::sync::{oneshot, watch};
@@ -27,6 +29,7 @@ use tracing::{info, warn};
 
 use super::lifecycle::End;
 use super::wiring::{Hitch, Instance, Setup, Stop, stopped, within};
+use crate::bus::Bus;
 use crate::bus::table::{Ask, Payload, Reply};
 
 /// Control messages that may wait for a plugin.
@@ -43,6 +46,8 @@ const BATCH: usize = 64;
 pub(crate) struct Pulse {
     /// When the handler that runs now must be done, in milliseconds of the clock; 0 while none runs.
     busy_until: AtomicU64,
+    /// Whether what runs now, or broke, was asked for by somebody who tells of its failure.
+    asked: AtomicBool,
 }
 
 impl Pulse {
@@ -52,12 +57,27 @@ impl Pulse {
         if until == 0 { None } else { now.checked_sub(Duration::from_millis(until)) }
     }
 
+    pub(crate) fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn busy_for_another(&self, now: Duration, deadline: Duration) {
+        self.asked.store(true, Ordering::Relaxed);
+        self.busy(now, deadline);
+    }
+
     fn busy(&self, now: Duration, deadline: Duration) {
         let until = now.saturating_add(deadline).as_millis();
         self.busy_until.store(u64::try_from(until).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
     }
 
     fn idle(&self) {
+        self.asked.store(false, Ordering::Relaxed);
+        self.rest();
+    }
+
+    /// As [`idle`](Self::idle), and who asked for what broke is not forgotten.
+    fn rest(&self) {
         self.busy_until.store(0, Ordering::Relaxed);
     }
 }
@@ -66,6 +86,7 @@ impl Pulse {
 pub(crate) struct ActorArgs {
     pub(crate) id: Id,
     pub(crate) setup: Setup,
+    pub(crate) bus: Bus,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) stop: Stop,
@@ -81,6 +102,7 @@ pub(crate) struct ActorArgs {
 pub(crate) struct PluginActor {
     id: Id,
     instance: Box<dyn Instance>,
+    bus: Bus,
     clock: Arc<dyn Clock>,
     pulse: Arc<Pulse>,
     stop: Stop,
@@ -125,6 +147,7 @@ impl Actor for PluginActor {
         Ok(Self {
             id: args.id,
             instance,
+            bus: args.bus,
             clock: args.clock,
             pulse: args.pulse,
             stop: args.stop,
@@ -183,7 +206,7 @@ impl Actor for PluginActor {
                 warn!(plugin = %self.id, after = ?deadline, "Teardown did not end in time and was dropped.")
             }
         }
-        self.pulse.idle();
+        self.pulse.rest();
         Ok(())
     }
 }
@@ -206,6 +229,7 @@ impl PluginActor {
             self.pulse.busy(now, deadline);
             let handled = message.await;
             self.pulse.idle();
+            self.tell_of(handled.topic, &handled.result);
             self.judge(handled.topic, handled.result);
             if self.end.is_some() {
                 return;
@@ -219,7 +243,20 @@ impl PluginActor {
         self.pulse.busy(self.clock.up(), self.tick_deadline);
         let result = within(self.tick_deadline, &self.stop, self.instance.tick()).await;
         self.pulse.idle();
+        self.tell_of("tick", &result);
         self.judge("tick", result);
+    }
+
+    /// Tells of a failure that nobody else tells of.
+    fn tell_of(&self, what: &'static str, result: &Result<(), Hitch>) {
+        let error = match result {
+            // One who fails to hear of failures would hear of that for ever.
+            _ if what == OnError::NAME => return,
+            Err(Hitch::Failed(PluginError::Unmet(_)) | Hitch::Stopped) | Ok(()) => return,
+            Err(Hitch::Failed(error)) => error.to_string(),
+            Err(Hitch::Hung(after)) => format!("hung: it did not end within {after:?}"),
+        };
+        self.bus.tell::<OnError>(Failure { plugin: self.id.clone(), what: what.into(), error });
     }
 
     /// Counts what failed; ends the actor where it hung or failed too often in a row.
@@ -290,7 +327,7 @@ impl Message<AskHook> for PluginActor {
             return; // Whoever asked has given up.
         }
         let Some(hook) = self.instance.hook(ask.hook) else { return };
-        self.pulse.busy(self.clock.up(), hook.deadline);
+        self.pulse.busy_for_another(self.clock.up(), hook.deadline);
         let result = self.instance.answer(ask.hook, ask.message, &self.stop).await;
         self.pulse.idle();
         let (reply, verdict) = match result {
@@ -309,7 +346,9 @@ impl Message<AskHook> for PluginActor {
 /// Calls a tool.
 pub(crate) struct CallTool {
     pub(crate) call: ToolCall,
+    /// How long the whole call may take, and until when that is.
     pub(crate) limit: Duration,
+    pub(crate) until: Instant,
     pub(crate) reply: oneshot::Sender<Result<Json, ToolError>>,
 }
 
@@ -320,10 +359,16 @@ impl Message<CallTool> for PluginActor {
         if message.reply.is_closed() {
             return;
         }
-        self.pulse.busy(self.clock.up(), message.limit);
+        let left = message.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let text = format!("the tool was not begun within {:?}", message.limit);
+            let _ = message.reply.send(Err(ToolError::new(ToolErrorCode::Timeout, text)));
+            return;
+        }
+        self.pulse.busy_for_another(self.clock.up(), left);
         // A caller that gives up, a limit that passes, or a stop drops the handler where it waits.
         let result = tokio::select! {
-            result = tokio::time::timeout(message.limit, self.instance.call(message.call)) => Some(result),
+            result = tokio::time::timeout(left, self.instance.call(message.call)) => Some(result),
             () = message.reply.closed() => None,
             () = super::wiring::stopped_for_long(&self.stop) => None,
         };

@@ -1,15 +1,20 @@
 //! What stands behind a plugin's [`Context`](sedge_plugin::Context) while it runs.
 
 use std::any::{Any, TypeId};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sedge_plugin::context::Host;
+use sedge_plugin::context::{Erased, Host};
+use sedge_plugin::http::{HttpError, Request, Response};
+use sedge_plugin::metrics::Registry;
 use sedge_plugin::topics::{Extract, RawPayload};
 use sedge_plugin::{
-    BoxFuture, Clock, Directory, Draft, Frame, Id, PluginError, SensorDescriptor, ToolCall, ToolOutcome,
+    BoxFuture, Clock, Directory, Draft, Frame, Id, PluginError, Reading, SensorDescriptor, ToolCall,
+    ToolOutcome,
 };
+use serde_json::Value as Json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -96,8 +101,53 @@ impl Host for PluginHost {
         }
     }
 
-    fn publish(&self, topic: TypeId, message: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, ()> {
-        Box::pin(self.state.bus.publish_any(topic, message))
+    fn publish(
+        &self,
+        topic: TypeId,
+        message: Arc<dyn Any + Send + Sync>,
+        keep: Option<Option<Id>>,
+    ) -> BoxFuture<'_, ()> {
+        Box::pin(self.state.bus.publish_any(topic, message, keep))
+    }
+
+    fn fire(&self, topic: TypeId, message: Erased) -> BoxFuture<'_, Result<Erased, Erased>> {
+        self.state.bus.fire_any(topic, message)
+    }
+
+    fn config(&self) -> Arc<Json> {
+        self.state.config.load_full()
+    }
+
+    fn latest(&self, sensor: &Id) -> Option<Arc<Reading>> {
+        self.state.latest(sensor)
+    }
+
+    fn data_dir(&self, plugin: &Id) -> Result<PathBuf, PluginError> {
+        self.state.stores.directory(plugin)
+    }
+
+    fn load<'a>(&'a self, plugin: &'a Id, key: &'a str) -> BoxFuture<'a, Result<Option<Json>, PluginError>> {
+        Box::pin(self.state.stores.load(plugin, key))
+    }
+
+    fn store<'a>(
+        &'a self,
+        plugin: &'a Id,
+        key: &'a str,
+        value: Option<Json>,
+    ) -> BoxFuture<'a, Result<(), PluginError>> {
+        Box::pin(self.state.stores.store(plugin, key, value))
+    }
+
+    fn metrics(&self) -> Arc<Registry> {
+        self.state.metrics.clone()
+    }
+
+    fn http(&self, request: Request) -> BoxFuture<'static, Result<Response, HttpError>> {
+        match &self.state.http {
+            Some(http) => http.send(request),
+            None => Box::pin(std::future::ready(Err(HttpError("this node sends no requests".into())))),
+        }
     }
 
     fn call(&self, call: ToolCall) -> BoxFuture<'_, ToolOutcome> {

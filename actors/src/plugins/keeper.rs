@@ -8,6 +8,7 @@
 //! plugin is started anew, once; should that block as well, the plugin rests until the first one returns.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use kameo::actor::{ActorRef, PreparedActor};
 use kameo::error::{ActorStopReason, PanicError};
 use kameo::mailbox;
+use sedge_plugin::topics::{Failure, OnError};
 use sedge_plugin::{Context, Id, PluginStatus, State};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -27,7 +29,7 @@ use super::spec::{PluginSpec, Standing};
 use super::wiring::{Order, Subscribe};
 use crate::bus::{self, table::Ask};
 use crate::state::NodeState;
-use crate::tools::ToolRegistry;
+use crate::tools::{ToolRegistry, Wake};
 
 /// Blocked threads that a plugin may leave behind before it is not started any more.
 const MOST_ABANDONED: usize = 2;
@@ -39,6 +41,8 @@ type Run = JoinHandle<Result<(PluginActor, ActorStopReason), PanicError>>;
 /// The hand on a keeper.
 pub(crate) struct Kept {
     pub(crate) id: Id,
+    /// What a reload compares.
+    pub(crate) fingerprint: (u64, Standing),
     stop: watch::Sender<bool>,
     first: Option<oneshot::Receiver<()>>,
     task: JoinHandle<()>,
@@ -69,11 +73,15 @@ pub(crate) fn keep(spec: PluginSpec, state: Arc<NodeState>, tools: ToolRegistry)
     let (stop, stopped) = watch::channel(false);
     let (first_done, first) = oneshot::channel();
     let id = spec.id.clone();
-    // The handler that runs, what is left in the queues, the teardown: each has its time.
-    let patience = spec.teardown_deadline * 2 + GRACE;
+    let fingerprint = (spec.fingerprint, spec.standing.clone());
+    // The handler that runs, what is left in the queues, the teardown: each has its time; before that its services.
+    let patience = (spec.teardown_deadline * 2 + GRACE) * if spec.service_of.is_some() { 1 } else { 2 };
     let keeper = Keeper {
         orders: state.bus.next_orders(),
         life: Lifecycle::new(spec.policy),
+        wake: spec.idle.map(|_| Arc::default()),
+        services: Vec::new(),
+        failure_told: false,
         spec,
         state,
         tools,
@@ -85,7 +93,7 @@ pub(crate) fn keep(spec: PluginSpec, state: Arc<NodeState>, tools: ToolRegistry)
         abandoned: Vec::new(),
         since: (State::Discovered, None),
     };
-    Kept { id, stop, first: Some(first), task: tokio::spawn(keeper.run()), patience }
+    Kept { id, fingerprint, stop, first: Some(first), task: tokio::spawn(keeper.run()), patience }
 }
 
 /// A start of a plugin that runs, or is being set up.
@@ -104,6 +112,9 @@ struct Live {
     /// Subscribed to when the set-up is over.
     after: Vec<Subscribe>,
     has_tools: bool,
+    describes: bool,
+    /// Started when the set-up is over.
+    services: Vec<PluginSpec>,
 }
 
 struct Keeper {
@@ -122,6 +133,12 @@ struct Keeper {
     since: (State, Option<i64>),
     /// Starts whose threads are blocked.
     abandoned: Vec<Run>,
+    /// Of a plugin that is started on demand: who calls.
+    wake: Option<Arc<Wake>>,
+    /// What runs while it does.
+    services: Vec<Kept>,
+    /// Whether those who care were told of the failure that ended it.
+    failure_told: bool,
 }
 
 impl Keeper {
@@ -132,15 +149,27 @@ impl Keeper {
             return;
         }
         loop {
+            if !(self.has_what_it_needs().await && self.is_wanted().await) {
+                self.life.ended(End::Stopped, self.state.clock.up(), 0.0);
+                self.tell(None);
+                return;
+            }
             let end = self.live_once().await;
             self.first_done = None; // Whoever waited for the first start goes on.
             let before = self.standing();
+            if let (End::Failed(error) | End::Settings(error), false) = (&end, self.failure_told) {
+                let what = if before.0.is_active() { "plugin" } else { "setup" };
+                let (plugin, error) = (self.spec.id.clone(), error.clone());
+                self.state.bus.tell::<OnError>(Failure { plugin, what: what.into(), error });
+            }
             let todo = self.life.ended(end, self.state.clock.up(), fastrand::f64());
             self.tell(Some(before));
             if self.life.state() == State::Failed {
-                // It does not come back until the config changes, so it has nothing to offer.
-                self.tools.remove(&self.spec.id);
-                self.state.withdraw_all(&self.spec.id);
+                // It does not come back until the config changes, so it has nothing to offer; nor have its services.
+                for id in self.state.with_services(&self.spec.id) {
+                    self.tools.remove(&id);
+                    self.state.withdraw_all(&id);
+                }
             }
             match todo {
                 Todo::Nothing => return,
@@ -158,8 +187,62 @@ impl Keeper {
         }
     }
 
+    /// Waits until what it needs is there: other plugins, and things of the host. False when it is told to stop.
+    async fn has_what_it_needs(&mut self) -> bool {
+        loop {
+            let state = self.state.clone();
+            let mut changed = pin!(state.changed.notified());
+            changed.as_mut().enable();
+            let Some(why) = self.unmet() else { return !*self.stopped.borrow() };
+            let before = self.standing();
+            self.life.ended(End::Unmet(why), self.state.clock.up(), 0.0);
+            self.first_done = None;
+            if before != self.standing() {
+                self.tell(Some(before));
+            }
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(self.spec.policy.watch) => {}
+                () = told_to_stop(&mut self.stopped) => return false,
+            }
+        }
+    }
+
+    fn unmet(&self) -> Option<String> {
+        let directory = self.state.directory();
+        let missing = |need: &String| match directory.plugin(need) {
+            Some(other) if other.state.is_active() => None,
+            Some(other) => {
+                let why = other.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                Some(format!("needs `{need}`, which is {}{why}", other.state.word()))
+            }
+            None => Some(format!("needs `{need}`, which is not there")),
+        };
+        self.spec.needs.iter().find_map(missing).or_else(|| self.state.unmet(&self.spec.requires))
+    }
+
+    /// Waits until somebody calls one of its tools, where it is started on demand. False when it is told to stop.
+    async fn is_wanted(&mut self) -> bool {
+        let Some(wake) = self.wake.clone() else { return true };
+        if matches!(self.life.state(), State::BackingOff | State::Resting) {
+            return true; // It was wanted, and broke.
+        }
+        let before = self.standing();
+        self.life.awaits("starts at the first call of its tools".into());
+        // Calls of its last run may have rung more than once; one that waits still will ring again.
+        wake.forget();
+        self.tools.add_asleep(&self.spec.id, &self.spec.claims.tools, &wake);
+        self.first_done = None;
+        self.tell(Some(before));
+        tokio::select! {
+            () = wake.called() => true,
+            () = told_to_stop(&mut self.stopped) => false,
+        }
+    }
+
     /// One start, one run, one end.
     async fn live_once(&mut self) -> End {
+        self.failure_told = false;
         if *self.stopped.borrow() {
             return End::Stopped;
         }
@@ -177,12 +260,41 @@ impl Keeper {
             Ok(live) => live,
             Err(end) => return end,
         };
-        let host = live.host.clone();
+        let (host, describes) = (live.host.clone(), live.describes);
         let end = self.watch(live).await;
+        self.stop_services().await;
         self.state.bus.unsubscribe(&self.spec.id);
-        self.tools.suspend(&self.spec.id);
+        self.tools.suspend(&self.spec.id, self.wake.as_ref());
         host.end();
+        if describes && !*self.stopped.borrow() {
+            self.state.describe_again();
+        }
         end
+    }
+
+    async fn stop_services(&mut self) {
+        // All at once: together they take as long as the slowest.
+        for service in &self.services {
+            service.stop.send_replace(true);
+        }
+        while let Some(service) = self.services.pop() {
+            service.stop().await;
+        }
+    }
+
+    /// Nobody has called a tool of it for a while, and nobody does now.
+    fn is_idle(&self, actor: &ActorRef<PluginActor>) -> bool {
+        let (Some(wake), Some(idle)) = (&self.wake, self.spec.idle) else { return false };
+        if wake.idle_for(self.state.clock.up()) < Some(idle) {
+            return false;
+        }
+        // From here on a call waits for the next start; one that came a moment before is let through.
+        self.tools.suspend(&self.spec.id, Some(wake));
+        let idle = wake.idle_for(self.state.clock.up()).is_some();
+        if !idle {
+            self.tools.resume(&self.spec.id, actor);
+        }
+        idle
     }
 
     /// Starts a fresh actor.
@@ -206,6 +318,7 @@ impl Keeper {
         let args = ActorArgs {
             id: self.spec.id.clone(),
             setup: start.setup,
+            bus: self.state.bus.clone(),
             clock: self.state.clock.clone(),
             pulse: pulse.clone(),
             stop: stop_rx,
@@ -227,12 +340,14 @@ impl Keeper {
             broken: broken_rx,
             after: start.after,
             has_tools: start.has_tools,
+            describes: start.describes,
+            services: start.services,
         })
     }
 
     /// Watches an actor until it has ended, its teardown included; or until it is given up.
     async fn watch(&mut self, mut live: Live) -> End {
-        let mut stopping = false;
+        let mut stopping = None;
         let mut look = tokio::time::interval(self.spec.policy.watch.max(Duration::from_millis(1)));
         loop {
             let [handlers, own] = &mut live.amiss;
@@ -240,27 +355,36 @@ impl Keeper {
                 biased;
                 Ok(()) = &mut live.well, if !live.well.is_terminated() => {
                     self.subscribe(std::mem::take(&mut live.after), &live.actor);
-                    self.started(&live);
+                    self.started(&mut live);
                 }
                 ended = &mut live.run => {
-                    let end = end_of(ended);
+                    // A handler that failed was told of when it did.
+                    let (end, told) = end_of(ended);
+                    self.failure_told = told || live.pulse.was_asked();
                     return match (stopping, *live.broken.borrow()) {
-                        (true, _) => End::Stopped,
-                        (false, true) => End::Failed("a task of its own panicked".into()),
-                        (false, false) => end,
+                        (Some(end), _) => end,
+                        (None, true) => End::Failed("a task of its own panicked".into()),
+                        (None, false) => end,
                     };
                 }
                 Ok(()) = handlers.changed() => self.weigh(&live),
                 Ok(()) = own.changed() => self.weigh(&live),
                 Ok(()) = live.broken.changed() => { live.stop.send_replace(true); }
-                () = told_to_stop(&mut self.stopped), if !stopping => {
-                    stopping = true;
+                () = told_to_stop(&mut self.stopped), if stopping.is_none() => {
+                    stopping = Some(End::Stopped);
+                    self.stop_services().await;
                     // Nothing new comes in; what is queued is handed over before the teardown.
                     self.state.bus.unsubscribe(&self.spec.id);
                     live.stop.send_replace(true);
                 }
                 _ = look.tick() => {
                     self.tell_of_drops();
+                    if stopping.is_none() && live.well.is_terminated() && self.is_idle(&live.actor) {
+                        stopping = Some(End::Idle);
+                        self.stop_services().await;
+                        self.state.bus.unsubscribe(&self.spec.id);
+                        live.stop.send_replace(true);
+                    }
                     if let Some(over) = live.pulse.overdue(self.state.clock.up()).filter(|over| *over > GRACE) {
                         return self.abandon(live.run, over);
                     }
@@ -309,12 +433,18 @@ impl Keeper {
         }
     }
 
-    fn started(&mut self, live: &Live) {
+    fn started(&mut self, live: &mut Live) {
         let before = self.standing();
         self.life.started(self.state.clock.up());
         // It may have said something of itself while it was being set up.
         self.life.degraded(live.amiss.iter().find_map(|amiss| amiss.borrow().clone()));
         self.tell(Some(before));
+        if live.describes {
+            self.state.describe_again();
+        }
+        for service in std::mem::take(&mut live.services) {
+            self.serve(service);
+        }
         let first_done = self.first_done.take();
         if live.has_tools {
             // Not awaited here: the plugin may take its time, and its keeper must stay awake.
@@ -324,6 +454,23 @@ impl Keeper {
                 drop(first_done);
             });
         }
+    }
+
+    /// Starts a service, unless its id is another's.
+    fn serve(&mut self, service: PluginSpec) {
+        let directory = self.state.directory();
+        let other = directory.plugins.get(&service.id);
+        if self.services.iter().any(|kept| kept.id == service.id)
+            || other.is_some_and(|other| other.service_of.as_ref() != Some(&self.spec.id))
+        {
+            let error =
+                format!("its service `{}` has the id of another plugin and is not started", service.id);
+            error!(plugin = %self.spec.id, error, "A service's id is taken.");
+            let plugin = self.spec.id.clone();
+            self.state.bus.tell::<OnError>(Failure { plugin, what: "service".into(), error });
+            return;
+        }
+        self.services.push(keep(service, self.state.clone(), self.tools.clone()));
     }
 
     /// Leaves a start whose thread is blocked to itself.
@@ -352,6 +499,7 @@ impl Keeper {
             since_ms: self.since.1,
             restarts: self.life.restarts(),
             dropped: self.dropped.load(Ordering::Relaxed),
+            service_of: self.spec.service_of.clone(),
         });
     }
 
@@ -383,10 +531,16 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-fn end_of(ended: Result<Result<(PluginActor, ActorStopReason), PanicError>, tokio::task::JoinError>) -> End {
-    match ended {
+/// Why an actor has ended, and whether it told of that itself.
+fn end_of(
+    ended: Result<Result<(PluginActor, ActorStopReason), PanicError>, tokio::task::JoinError>,
+) -> (End, bool) {
+    let mut told = false;
+    let end = match ended {
         Ok(Ok((mut actor, reason))) => {
-            let end = actor.end.take().unwrap_or_else(|| match reason {
+            let own = actor.end.take();
+            told = own.is_some();
+            let end = own.unwrap_or_else(|| match reason {
                 ActorStopReason::Panicked(panic) => End::Failed(format!("panicked: {}", panic_text(&panic))),
                 other => End::Failed(format!("ended by itself ({other})")),
             });
@@ -403,7 +557,8 @@ fn end_of(ended: Result<Result<(PluginActor, ActorStopReason), PanicError>, toki
             None => End::Failed(format!("its setup panicked: {}", panic_text(&panic))),
         },
         Err(error) => End::Failed(format!("its task broke: {error}")),
-    }
+    };
+    (end, told)
 }
 
 fn panic_text(panic: &PanicError) -> String {

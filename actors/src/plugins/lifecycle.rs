@@ -15,6 +15,7 @@
 //!                      │                     │         or now and then (half-open), until it is well
 //!                      └──── tries again ────┘
 //! settings wrong, from anywhere ─▶ failed            stopped on purpose, from anywhere ─▶ stopped
+//! on demand: discovered ─ called ─▶ starting ─▶ running ─ idle ─▶ discovered
 //! ```
 
 use std::collections::VecDeque;
@@ -60,6 +61,8 @@ impl Default for RestartPolicy {
 pub enum End {
     /// It was told to.
     Stopped,
+    /// It is started on demand, and nobody has asked for a while.
+    Idle,
     /// Something that it needs is not there.
     Unmet(String),
     /// Its settings are wrong.
@@ -88,6 +91,8 @@ pub struct Lifecycle {
     row: u32,
     failures: VecDeque<Duration>,
     started_at: Option<Duration>,
+    /// Whether it was begun since it was discovered: from then on a start is a restart.
+    begun: bool,
 }
 
 impl Lifecycle {
@@ -101,6 +106,7 @@ impl Lifecycle {
             row: 0,
             failures: VecDeque::new(),
             started_at: None,
+            begun: false,
         }
     }
 
@@ -121,11 +127,20 @@ impl Lifecycle {
 
     /// It is being set up. A plugin that is tried again keeps the state that says so, until it is well.
     pub fn starting(&mut self) {
-        if self.state == State::Discovered {
-            self.state = State::Starting;
-        } else {
+        if self.begun {
             self.restarts += 1;
         }
+        if matches!(self.state, State::Discovered) || !self.begun {
+            self.state = State::Starting;
+            self.reason = None;
+        }
+        self.begun = true;
+    }
+
+    /// It waits to be asked for; the text says by what.
+    pub fn awaits(&mut self, call: String) {
+        self.state = State::Discovered;
+        self.reason = Some(call);
     }
 
     /// It runs.
@@ -150,6 +165,11 @@ impl Lifecycle {
         let stable = self.started_at.take().is_some_and(|at| now.saturating_sub(at) >= self.policy.stable);
         match end {
             End::Stopped => self.rest_in(State::Stopped, None),
+            End::Idle => {
+                self.rest_in(State::Discovered, None);
+                self.begun = false;
+                Todo::StartAfter(Duration::ZERO)
+            }
             End::Settings(reason) => self.rest_in(State::Failed, Some(reason)),
             End::Unmet(reason) => {
                 self.state = State::Skipped;

@@ -3,7 +3,7 @@
 //! [`Wiring`] is filled by [`Plugin::hooks`] and knows the plugin's type. [`Loaded`] joins it with a plugin that was
 //! set up, and is an [`Instance`]: what the actor drives without knowing what it drives.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,14 +13,15 @@ use std::time::Duration;
 
 use sedge_plugin::tool::Tools;
 use sedge_plugin::topic::{
-    Answer, Chain, Collect, First, Hooks, Link, Observe, Observer, Options, Step, Topic,
+    Answer, Around, Chain, Collect, First, Hooks, Link, Next, Observe, Observer, Options, Step, Topic,
 };
 use sedge_plugin::{BoxFuture, Context, Id, Plugin, PluginError, ToolCall, ToolError, ToolErrorCode, topics};
 use serde_json::Value as Json;
 use tokio::sync::watch;
 
-use crate::bus::table::{Action, Ask, Payload, Reply, Table};
-use crate::bus::{Bell, Queue, slot};
+use super::spec::PluginSpec;
+use crate::bus::table::{Action, Ask, Fire, Payload, Reply, Table};
+use crate::bus::{Bell, Queue, Wrapper, fire_around, fire_chain, fire_collect, fire_first, slot};
 
 /// How long a plugin that has just started may take to name its tools.
 const TOOLS_DEADLINE: Duration = Duration::from_secs(60);
@@ -192,6 +193,9 @@ pub(crate) struct Wiring<P> {
     observed: Vec<Box<dyn Observed<P>>>,
     asked: Vec<Box<dyn Asked<P>>>,
     call: Option<CallTool<P>>,
+    owner: Id,
+    services: Vec<PluginSpec>,
+    describes: bool,
     /// Put into the table before the set-up: nothing that happens during it is missed.
     pub(crate) before: Vec<Subscribe>,
     /// Put into the table after the set-up: nobody waits for an answer from something that is not ready.
@@ -207,6 +211,9 @@ impl<P: Plugin> Wiring<P> {
             observed: Vec::new(),
             asked: Vec::new(),
             call: None,
+            owner: ctx.id().clone(),
+            services: Vec::new(),
+            describes: false,
             before: Vec::new(),
             after: Vec::new(),
         };
@@ -218,17 +225,13 @@ impl<P: Plugin> Wiring<P> {
         self.observed.iter().any(|observed| !observed.is_empty())
     }
 
-    fn asked<T: Topic>(&mut self, options: Options, hook: Box<dyn Asked<P>>) {
+    fn asked<T: Topic>(&mut self, options: Options, hook: Box<dyn Asked<P>>, fire: Fire<T>) {
         let number = self.asked.len();
         self.asked.push(hook);
         let order = (self.order)();
         self.after.push(Box::new(move |table, owner, asker| {
-            table.insert(slot::<T>(
-                owner,
-                order,
-                options,
-                Action::Ask { asker: asker.clone(), hook: number },
-            ));
+            let action = Action::Ask { asker: asker.clone(), hook: number };
+            table.insert(slot::<T>(owner, order, options, action), Some(fire));
         }));
     }
 }
@@ -246,7 +249,7 @@ impl<P: Plugin> Hooks<P> for Wiring<P> {
         self.observed.push(Box::new(ObservedTopic::<T> { queue: queue.clone(), deadline: options.deadline }));
         let order = (self.order)();
         self.before.push(Box::new(move |table, owner, _| {
-            table.insert(slot::<T>(owner, order, options, Action::Observe(queue)));
+            table.insert(slot::<T>(owner, order, options, Action::Observe(queue)), None);
         }));
     }
 
@@ -255,7 +258,8 @@ impl<P: Plugin> Hooks<P> for Wiring<P> {
         P: Link<T>,
         T::Message: Clone,
     {
-        self.asked::<T>(options, Box::new(asked_topic::<T, ByLink>(&options)));
+        let hook = Box::new(asked_topic::<T, ByLink>(&options));
+        self.asked::<T>(options, hook, fire_chain::<T>);
     }
 
     fn inline<T: Topic<Kind = Chain>>(
@@ -267,22 +271,49 @@ impl<P: Plugin> Hooks<P> for Wiring<P> {
     {
         let order = (self.order)();
         self.after.push(Box::new(move |table, owner, _| {
-            table.insert(slot::<T>(owner, order, options, Action::Inline(Box::new(step))));
+            let slot = slot::<T>(owner, order, options, Action::Inline(Box::new(step)));
+            table.insert(slot, Some(fire_chain::<T>));
         }));
+        self.describes |= TypeId::of::<T>() == TypeId::of::<topics::Describe>();
     }
 
     fn collect<T: Topic<Kind = Collect>>(&mut self, options: Options)
     where
         P: Answer<T>,
     {
-        self.asked::<T>(options, Box::new(asked_topic::<T, ByAnswer>(&options)));
+        let hook = Box::new(asked_topic::<T, ByAnswer>(&options));
+        self.asked::<T>(options, hook, fire_collect::<T>);
     }
 
     fn first<T: Topic<Kind = First>>(&mut self, options: Options)
     where
         P: Answer<T>,
     {
-        self.asked::<T>(options, Box::new(asked_topic::<T, ByAnswer>(&options)));
+        let hook = Box::new(asked_topic::<T, ByAnswer>(&options));
+        self.asked::<T>(options, hook, fire_first::<T>);
+    }
+
+    fn around<T: Topic<Kind = Around>>(
+        &mut self,
+        options: Options,
+        wrapper: impl Fn(T::Message, Next<T>) -> BoxFuture<'static, Result<T::Answer, PluginError>>
+        + Send
+        + Sync
+        + 'static,
+    ) where
+        T::Message: Clone,
+        T::Answer: Clone + Sync,
+    {
+        let order = (self.order)();
+        self.after.push(Box::new(move |table, owner, _| {
+            let action = Action::Around(Box::new(Wrapper::<T>(Box::new(wrapper))));
+            table.insert(slot::<T>(owner, order, options, action), Some(fire_around::<T>));
+        }));
+    }
+
+    fn service<S: Plugin>(&mut self, name: &str, args: S::Args) {
+        let id = Id::sanitized(&format!("{}-{name}", self.owner), name);
+        self.services.push(PluginSpec::new::<S>(id, args).service_of(self.owner.clone()));
     }
 
     fn tools(&mut self)
@@ -291,7 +322,8 @@ impl<P: Plugin> Hooks<P> for Wiring<P> {
     {
         // Asked while the plugin may still be in its first tick.
         let options = Options { deadline: TOOLS_DEADLINE, ..Options::default() };
-        self.asked::<topics::ToolRegistryBuild>(options, Box::new(asked_topic::<_, ByTools>(&options)));
+        let hook = Box::new(asked_topic::<_, ByTools>(&options));
+        self.asked::<topics::ToolRegistryBuild>(options, hook, fire_collect::<topics::ToolRegistryBuild>);
         self.call = Some(|plugin, call| Box::pin(plugin.call(call)));
     }
 }
@@ -395,6 +427,10 @@ pub(crate) struct Start {
     pub(crate) before: Vec<Subscribe>,
     pub(crate) after: Vec<Subscribe>,
     pub(crate) has_tools: bool,
+    /// Whether it has a say in what sensors are described as.
+    pub(crate) describes: bool,
+    /// What runs while it does.
+    pub(crate) services: Vec<PluginSpec>,
     pub(crate) setup: Setup,
 }
 
@@ -410,6 +446,8 @@ impl Start {
             before: std::mem::take(&mut wiring.before),
             after: std::mem::take(&mut wiring.after),
             has_tools: wiring.call.is_some(),
+            describes: wiring.describes,
+            services: std::mem::take(&mut wiring.services),
             setup: Box::pin(async move {
                 let plugin = P::setup(&args, ctx).await?;
                 Ok(Box::new(Loaded { plugin, wiring, turn: 0 }) as Box<dyn Instance>)

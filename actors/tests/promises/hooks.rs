@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sedge_actors::{Bus, Chained, Node, PluginSpec, RunningNode, TokioClock, node_info};
+use sedge_actors::{Bus, Node, PluginSpec, RunningNode, TokioClock, node_info};
 use sedge_plugin::prelude::*;
 use sedge_plugin::topic::{Chain, Collect, First, Observe};
 
@@ -72,9 +72,9 @@ impl<const PRIORITY: i32> Plugin for At<PRIORITY> {
     }
     fn hooks(hooks: &mut impl Hooks<Self>, _: &Self::Args, _: &Context) {
         let options = Options { priority: PRIORITY, deadline: Duration::from_secs(1), ..Options::default() };
-        hooks.chain::<Letters>(options);
-        hooks.collect::<Census>(options);
-        hooks.first::<WhoKnows>(options);
+        hooks.chain::<Letters>(options.clone());
+        hooks.collect::<Census>(options.clone());
+        hooks.first::<WhoKnows>(options.clone());
         hooks.observe::<Stumble>(options);
     }
 }
@@ -343,7 +343,10 @@ impl Observer<Right> for Pair {
 #[tokio::test(start_paused = true)]
 async fn nothing_that_happens_during_the_setup_is_missed() {
     let node = node(vec![PluginSpec::new::<Pair>(id("pair"), ())]).await;
-    assert_eq!(node.bus().topics().into_iter().map(|topic| topic.0).collect::<Vec<_>>(), ["left", "right"]);
+    assert_eq!(
+        node.bus().topics().into_iter().map(|topic| topic.name).collect::<Vec<_>>(),
+        ["left", "right"]
+    );
     node.stop().await;
     assert_eq!(SEEN.each_ref().map(|seen| seen.load(Ordering::SeqCst)), [1, 1]);
 }

@@ -143,13 +143,7 @@ fn habits(change: impl FnOnce(&mut Inner)) -> Habits {
 }
 
 fn call(tool: &str) -> ToolCall {
-    ToolCall {
-        tool: Name::new(tool).unwrap(),
-        id: "1".into(),
-        args: json!({}),
-        from: "test".into(),
-        timeout: None,
-    }
+    ToolCall::new(Name::new(tool).unwrap(), json!({}))
 }
 
 fn level() -> Frame {

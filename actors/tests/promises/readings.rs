@@ -19,7 +19,8 @@ const FIELDS: &[Field] = &[Field::new("temperature", Unit::Celsius)];
 
 impl Plugin for Thermometer {
     type Args = Vec<f64>;
-    const MANIFEST: Manifest = Manifest::new("thermometer", "1.0.0", "Measures what it is given.");
+    const MANIFEST: Manifest =
+        Manifest::new("thermometer", "1.0.0", "Measures what it is given.").category(Category::Sensor);
     async fn setup(values: &Vec<f64>, ctx: Context) -> Result<Self, PluginError> {
         ctx.announce(SensorDescriptor::new(ctx.id().clone(), "thermometer", "1.0.0", "nowhere", FIELDS));
         Ok(Self { ctx, values: values.clone().into_iter() })
@@ -42,7 +43,8 @@ impl Plugin for Thermometer {
 struct Rules;
 impl Plugin for Rules {
     type Args = ();
-    const MANIFEST: Manifest = Manifest::new("rules", "1.0.0", "Processes and validates.");
+    const MANIFEST: Manifest =
+        Manifest::new("rules", "1.0.0", "Processes and validates.").category(Category::Processor);
     async fn setup(_: &(), _: Context) -> Result<Self, PluginError> {
         Ok(Self)
     }
@@ -177,7 +179,7 @@ async fn bytes_that_nobody_knows_are_a_failure_with_the_name_of_the_format() {
 struct Impostor(Context);
 impl Plugin for Impostor {
     type Args = ();
-    const MANIFEST: Manifest = Manifest::new("impostor", "1.0.0", "Pretends.");
+    const MANIFEST: Manifest = Manifest::new("impostor", "1.0.0", "Pretends.").needs(&["kitchen"]);
     async fn setup(_: &(), ctx: Context) -> Result<Self, PluginError> {
         let kitchen = SensorDescriptor::new(id("kitchen"), "impostor", "6.6.6", "elsewhere", FIELDS);
         ctx.announce(kitchen);

@@ -284,12 +284,12 @@ async fn stopping_or_failing_removes_all_subscriptions_and_a_restart_does_not_do
             .bus()
             .topics()
             .into_iter()
-            .filter(|(_, ids)| ids.iter().any(|id| id.as_str() == "wild"))
+            .filter(|topic| topic.subscribers.iter().any(|s| s.plugin.as_str() == "wild"))
             .collect()
     };
     let before = topics(&stage);
     assert_eq!(
-        before.iter().map(|topic| topic.0).collect::<Vec<_>>(),
+        before.iter().map(|topic| topic.name).collect::<Vec<_>>(),
         ["numbers", "process", "tool_registry_build"]
     );
     stage.node.bus().publish::<Numbers>(1).await;

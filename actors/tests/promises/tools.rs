@@ -83,7 +83,7 @@ async fn node() -> (RunningNode, Subscription<ToolFailed>) {
 }
 
 fn call(tool: &str, args: Json, from: &str) -> ToolCall {
-    ToolCall { tool: Name::new(tool).unwrap(), id: "1".into(), args, from: from.into(), timeout: None }
+    ToolCall { id: "1".into(), from: from.into(), ..ToolCall::new(Name::new(tool).unwrap(), args) }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,15 @@
 use sedge_config::{Catalogue, Kind, Section};
 use serde_json::{Value, json};
 
+/// The shape of the real check: where it is wrong, and why.
+fn expression(text: &str) -> Result<(), (usize, String)> {
+    match text.find(['?', '=']) {
+        Some(at) => Err((at, format!("unexpected `{}` in the condition", &text[at..=at]))),
+        None if text.trim_end().ends_with('>') => Err((text.len(), "the condition ends too early".into())),
+        None => Ok(()),
+    }
+}
+
 pub(crate) fn catalogue() -> Catalogue {
     let kind = |section, name: &str, addresses: &[u8], properties: Value| Kind {
         section,
@@ -22,6 +31,7 @@ pub(crate) fn catalogue() -> Catalogue {
     let offset =
         json!({ "type": "number", "format": "float", "description": "Added to every reading. Celsius." });
     Catalogue {
+        expression: Some(expression),
         reserved: vec![("mqtt".into(), "[mqtt]".into())],
         kinds: vec![
             kind(Section::Bus, "i2c", &[], json!({ "device": { "type": "string" } })),
@@ -44,6 +54,9 @@ pub(crate) fn catalogue() -> Catalogue {
                 &[],
                 json!({ "api_token": { "type": "string" }, "pin": { "type": "string", "writeOnly": true } }),
             ),
+            kind(Section::Processor, "smooth", &[], json!({ "window": { "type": "integer", "minimum": 1 } })),
+            kind(Section::Processor, "limit", &[], json!({ "max": { "type": "number", "default": 100.0 } })),
+            kind(Section::Destination, "file", &[], json!({ "path": { "type": "string" } })),
             Kind {
                 section: Section::Plugin,
                 name: "strange".into(),

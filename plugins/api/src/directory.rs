@@ -132,6 +132,11 @@ pub enum State {
 }
 
 impl State {
+    /// Whether it runs, well or with something amiss.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Running | Self::Degraded)
+    }
+
     /// The word of the wire.
     pub fn word(self) -> &'static str {
         match self {
@@ -168,6 +173,8 @@ pub struct PluginStatus {
     pub restarts: u32,
     /// Messages that its full queues did not take.
     pub dropped: u64,
+    /// The plugin that it is a service of.
+    pub service_of: Option<Id>,
 }
 
 /// A snapshot of a node.
@@ -181,4 +188,16 @@ pub struct Directory {
     pub tools: BTreeMap<Name, Tool>,
     /// Its plugins.
     pub plugins: BTreeMap<Id, PluginStatus>,
+}
+
+impl Directory {
+    /// How a plugin fares, if there is one of that id.
+    pub fn plugin(&self, id: &str) -> Option<&PluginStatus> {
+        self.plugins.get(id)
+    }
+
+    /// Whether a plugin runs, well or with something amiss.
+    pub fn is_active(&self, id: &str) -> bool {
+        self.plugin(id).is_some_and(|plugin| plugin.state.is_active())
+    }
 }

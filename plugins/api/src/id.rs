@@ -12,10 +12,12 @@
 //!
 //! An id never starts with `_`: such topic levels are reserved.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +49,8 @@ pub enum IdError {
 
 /// What a kind of word allows. Sealed in effect: only [`Id`] and [`Name`] exist.
 pub trait Rule: Copy {
+    /// What a JSON Schema calls it.
+    const FORMAT: &'static str;
     /// Said to a person whose word was refused.
     const ALLOWED: &'static str;
     /// Whether `c` may stand first (`first`) or later.
@@ -62,6 +66,7 @@ pub struct IdRule;
 pub struct NameRule;
 
 impl Rule for IdRule {
+    const FORMAT: &'static str = "sedge-id";
     const ALLOWED: &'static str =
         "an id has lower-case letters, digits and `-`, and starts with a letter or digit";
     fn allows(c: char, first: bool) -> bool {
@@ -70,6 +75,7 @@ impl Rule for IdRule {
 }
 
 impl Rule for NameRule {
+    const FORMAT: &'static str = "sedge-name";
     const ALLOWED: &'static str = "a name has lower-case letters, digits and `_`, and starts with a letter";
     fn allows(c: char, first: bool) -> bool {
         c.is_ascii_lowercase() || (!first && (c.is_ascii_digit() || c == '_'))
@@ -111,6 +117,18 @@ impl<R> Word<R> {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<R: Rule> JsonSchema for Word<R> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        R::FORMAT.into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": R::FORMAT })
     }
 }
 

@@ -15,10 +15,15 @@ pub mod context;
 pub mod device;
 pub mod directory;
 pub mod duration;
+pub mod expr;
 pub mod field;
 mod hash;
+pub mod http;
 mod id;
+pub mod manifest;
+pub mod metrics;
 pub mod plugin;
+pub mod processor;
 pub mod reading;
 pub mod schema;
 mod secret;
@@ -29,6 +34,7 @@ pub mod tool;
 pub mod topic;
 pub mod topics;
 mod unit;
+pub mod wire;
 
 pub use clock::Clock;
 pub use context::{BoxFuture, Context};
@@ -38,17 +44,19 @@ pub use duration::Every;
 pub use field::{Field, FieldKind};
 pub use hash::fnv1a;
 pub use id::{Id, IdError, MAX_LENGTH, Name, Rule, Word};
-pub use plugin::{Manifest, Plugin, PluginError, chain};
+pub use manifest::{Activation, Category, Manifest, PluginInfo, Requirement};
+pub use plugin::{Claims, Plugin, PluginError, chain};
+pub use processor::{Processor, ProcessorKind, Stage};
 pub use reading::{Boot, Draft, Frame, Quality, Reading, Sample, Taken, Value};
 pub use secret::{MASK, Secret};
 pub use sensor::{Driver, NoSettings, Sensor, SensorError, SensorKind};
-pub use tool::{Annotations, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome, Tools};
+pub use tool::{Annotations, Progress, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome, Tools};
 pub use unit::Unit;
 
 /// What a plugin's file imports: `use sedge_plugin::prelude::*;`
 pub mod prelude {
     pub use crate::sim::I2cModel;
-    pub use crate::topic::{Answer, Hooks, Link, Observer, Options, Overflow, Step, Topic};
+    pub use crate::topic::{Answer, Chained, Hooks, Link, Next, Observer, Options, Overflow, Step, Topic};
     pub use crate::topics;
     pub use crate::*;
     pub use schemars::JsonSchema;

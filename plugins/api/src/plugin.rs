@@ -45,26 +45,9 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::Context;
+use crate::manifest::Manifest;
 use crate::topic::Hooks;
-
-/// What a plugin says of itself, known without running it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Manifest {
-    /// What it is called in the config: `[plugin.NAME]`, or the `kind` of a sensor.
-    pub name: &'static str,
-    /// Its version.
-    pub version: &'static str,
-    /// What it does, in a sentence.
-    pub description: &'static str,
-}
-
-impl Manifest {
-    /// A manifest.
-    pub const fn new(name: &'static str, version: &'static str, description: &'static str) -> Self {
-        Self { name, version, description }
-    }
-}
+use crate::{Context, Id, Tool};
 
 /// Runs on a node. See the [module](self) for an example.
 pub trait Plugin: Send + Sized + 'static {
@@ -73,6 +56,14 @@ pub trait Plugin: Send + Sized + 'static {
 
     /// What it says of itself.
     const MANIFEST: Manifest;
+
+    /// What an instance lays claim to, known before it runs: two that claim one thing are told apart before the start.
+    /// The tools of a plugin that starts [on demand](crate::Activation::OnDemand) are listed from here. Must be quick, and
+    /// do nothing.
+    fn declares(id: &Id, args: &Self::Args) -> Claims {
+        let _ = (id, args);
+        Claims::default()
+    }
 
     /// Starts it, or starts it again. Has thirty seconds.
     fn setup(args: &Self::Args, ctx: Context) -> impl Future<Output = Result<Self, PluginError>> + Send;
@@ -99,6 +90,15 @@ pub trait Plugin: Send + Sized + 'static {
     fn teardown(&mut self) -> impl Future<Output = Result<(), PluginError>> + Send {
         async { Ok(()) }
     }
+}
+
+/// What an instance of a plugin has for itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Claims {
+    /// Sensors that it will announce.
+    pub sensors: Vec<Id>,
+    /// Tools that it will offer.
+    pub tools: Vec<Tool>,
 }
 
 /// Why a plugin could not do something. The text says what happened and what to do.

@@ -104,6 +104,24 @@ pub struct Sample {
     pub quality: Quality,
 }
 
+impl Sample {
+    /// Gives it another value. A number that is not finite becomes a missing value with that reason.
+    pub fn set(&mut self, value: impl Into<Value>) {
+        self.value = match value.into() {
+            Value::Number(n) if !n.is_finite() => Err("not_finite".into()),
+            value => Ok(value),
+        };
+    }
+
+    /// Its number, if it has one.
+    pub fn number(&self) -> Option<f64> {
+        match self.value {
+            Ok(Value::Number(n)) => Some(n),
+            _ => None,
+        }
+    }
+}
+
 /// The fields of one reading, in the order in which the driver gave them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Frame {
@@ -114,11 +132,9 @@ pub struct Frame {
 impl Frame {
     /// Adds a value. A number that is not finite becomes a missing value with that reason.
     pub fn push(&mut self, field: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        let value = match value.into() {
-            Value::Number(n) if !n.is_finite() => Err("not_finite".into()),
-            value => Ok(value),
-        };
-        self.samples.push(Sample { field: field.into(), value, quality: Quality::Ok });
+        let mut sample = Sample { field: field.into(), value: Err(Cow::default()), quality: Quality::Ok };
+        sample.set(value);
+        self.samples.push(sample);
     }
 
     /// Adds a value that could not be taken, with a short reason such as `crc`.

@@ -35,6 +35,7 @@
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Wake, Waker};
@@ -44,10 +45,12 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::clock::Clock;
-use crate::context::{BoxFuture, Context, Host};
+use crate::context::{BoxFuture, Context, Erased, Host};
 use crate::directory::{Directory, NodeInfo, SensorDescriptor};
+use crate::http::{HttpError, Request, Response};
+use crate::metrics::Registry;
 use crate::plugin::PluginError;
-use crate::reading::{Boot, Draft};
+use crate::reading::{Boot, Draft, Reading};
 use crate::tool::{ToolCall, ToolError, ToolErrorCode, ToolOutcome};
 use crate::topic::{Observe, Topic};
 use crate::{Id, Tool};
@@ -99,6 +102,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 type Answer = Box<dyn Fn(&ToolCall) -> Result<Json, ToolError> + Send + Sync>;
+type Web = Box<dyn Fn(&Request) -> Result<Response, HttpError> + Send + Sync>;
 
 #[derive(Default)]
 struct Memory {
@@ -108,6 +112,11 @@ struct Memory {
     degraded: BTreeMap<Id, String>,
     spawned: Vec<BoxFuture<'static, ()>>,
     tools: Vec<Tool>,
+    latest: BTreeMap<Id, Arc<Reading>>,
+    stored: BTreeMap<(Id, String), Json>,
+    requests: Vec<Request>,
+    data_dir: Option<PathBuf>,
+    config: Arc<Json>,
 }
 
 /// A node for a plugin's tests. Clones are the same node.
@@ -116,6 +125,8 @@ pub struct TestNode {
     clock: Arc<HandClock>,
     memory: Arc<Mutex<Memory>>,
     answer: Arc<Mutex<Option<Answer>>>,
+    web: Arc<Mutex<Option<Web>>>,
+    metrics: Arc<Registry>,
 }
 
 impl TestNode {
@@ -165,6 +176,31 @@ impl TestNode {
         *lock(&self.answer) = Some(Box::new(answer));
     }
 
+    /// Answers requests over HTTP. Without it nobody can be reached.
+    pub fn web(&self, web: impl Fn(&Request) -> Result<Response, HttpError> + Send + Sync + 'static) {
+        *lock(&self.web) = Some(Box::new(web));
+    }
+
+    /// The requests that were sent since this was asked last.
+    pub fn requests(&self) -> Vec<Request> {
+        std::mem::take(&mut self.memory().requests)
+    }
+
+    /// A reading of another sensor that the node has seen.
+    pub fn saw(&self, reading: Reading) {
+        self.memory().latest.insert(reading.sensor.clone(), Arc::new(reading));
+    }
+
+    /// Where plugins may keep files. Without it there is no place.
+    pub fn keep_data_in(&self, directory: impl Into<PathBuf>) {
+        self.memory().data_dir = Some(directory.into());
+    }
+
+    /// What the node is told.
+    pub fn configure(&self, config: Json) {
+        self.memory().config = Arc::new(config);
+    }
+
     /// Puts tools of others into the directory.
     pub fn offer(&self, tools: impl IntoIterator<Item = Tool>) {
         self.memory().tools.extend(tools);
@@ -209,9 +245,66 @@ impl Host for TestNode {
         self.memory().sensors.remove(sensor);
     }
 
-    fn publish(&self, topic: TypeId, message: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, ()> {
+    fn publish(
+        &self,
+        topic: TypeId,
+        message: Arc<dyn Any + Send + Sync>,
+        _: Option<Option<Id>>,
+    ) -> BoxFuture<'_, ()> {
         self.memory().published.push((topic, message));
         Box::pin(std::future::ready(()))
+    }
+
+    /// Nobody subscribes.
+    fn fire(&self, _: TypeId, message: Erased) -> BoxFuture<'_, Result<Erased, Erased>> {
+        Box::pin(std::future::ready(Err(message)))
+    }
+
+    fn config(&self) -> Arc<Json> {
+        self.memory().config.clone()
+    }
+
+    fn latest(&self, sensor: &Id) -> Option<Arc<Reading>> {
+        self.memory().latest.get(sensor).cloned()
+    }
+
+    fn data_dir(&self, plugin: &Id) -> Result<PathBuf, PluginError> {
+        match &self.memory().data_dir {
+            Some(directory) => Ok(directory.join(plugin.as_str())),
+            None => Err(PluginError::unmet("the node has no place for data")),
+        }
+    }
+
+    fn load<'a>(&'a self, plugin: &'a Id, key: &'a str) -> BoxFuture<'a, Result<Option<Json>, PluginError>> {
+        let value = self.memory().stored.get(&(plugin.clone(), key.to_owned())).cloned();
+        Box::pin(std::future::ready(Ok(value)))
+    }
+
+    fn store<'a>(
+        &'a self,
+        plugin: &'a Id,
+        key: &'a str,
+        value: Option<Json>,
+    ) -> BoxFuture<'a, Result<(), PluginError>> {
+        let (mut memory, at) = (self.memory(), (plugin.clone(), key.to_owned()));
+        match value {
+            Some(value) => memory.stored.insert(at, value),
+            None => memory.stored.remove(&at),
+        };
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn metrics(&self) -> Arc<Registry> {
+        self.metrics.clone()
+    }
+
+    fn http(&self, request: Request) -> BoxFuture<'static, Result<Response, HttpError>> {
+        let answer = match &*lock(&self.web) {
+            Some(web) => web(&request),
+            None => Err(HttpError("nobody can be reached from a test".into())),
+        };
+        self.memory().requests.push(request);
+        Box::pin(std::future::ready(answer))
     }
 
     fn call(&self, call: ToolCall) -> BoxFuture<'_, ToolOutcome> {
@@ -219,7 +312,7 @@ impl Host for TestNode {
             Some(answer) => answer(&call),
             None => Err(ToolError::new(ToolErrorCode::NotFound, format!("no tool `{}`", call.tool))),
         };
-        let outcome = ToolOutcome { id: call.id, tool: call.tool, result, took: Duration::ZERO };
+        let outcome = ToolOutcome { id: call.id, tool: call.tool, result, took: Duration::ZERO, by: None };
         Box::pin(std::future::ready(outcome))
     }
 
@@ -305,10 +398,7 @@ mod tests {
     fn it_answers_calls_and_keeps_what_was_spawned() {
         let node = TestNode::new();
         let ctx = node.context("x");
-        let call = |tool: &str| {
-            let tool = Name::new(tool).unwrap();
-            ToolCall { tool, id: "1".into(), args: Json::Null, from: "test".into(), timeout: None }
-        };
+        let call = |tool: &str| ToolCall::new(Name::new(tool).unwrap(), Json::Null);
         assert!(block_on(ctx.call(call("pump_set"))).result.is_err());
         node.answer(|call| Ok(call.tool.as_str().into()));
         assert_eq!(block_on(ctx.call(call("pump_set"))).result.unwrap(), "pump_set");

@@ -10,14 +10,16 @@
 //! assert_eq!(ToolError::new(ToolErrorCode::Busy, "come back").to_string(), "come back");
 //! ```
 
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::Name;
 use crate::plugin::Plugin;
+use crate::{Id, Name};
 
 /// Hints for callers; promises of the tool's author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -108,6 +110,81 @@ pub struct ToolCall {
     pub from: String,
     /// How long the caller waits; none takes the tool's own limit.
     pub timeout: Option<Duration>,
+    /// Where a tool that takes long says how far it is.
+    pub progress: Progress,
+}
+
+impl ToolCall {
+    /// A call of nobody in particular, with the tool's own limit.
+    pub fn new(tool: Name, args: Json) -> Self {
+        Self {
+            tool,
+            id: String::new(),
+            args,
+            from: String::new(),
+            timeout: None,
+            progress: Progress::default(),
+        }
+    }
+}
+
+/// How far a call is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// From 0 to 1, as far as known.
+    pub fraction: Option<f64>,
+    /// For people: what is being done.
+    pub text: String,
+}
+
+type Hear = Arc<dyn Fn(Update) + Send + Sync>;
+
+/// Where a tool says how far it is. Saying it to a caller who does not listen costs nothing.
+///
+/// ```
+/// use sedge_plugin::tool::Progress;
+/// let (told, hear) = std::sync::mpsc::channel();
+/// let progress = Progress::to(move |update| drop(told.send(update)));
+/// progress.report(0.4, "rinsing");
+/// assert_eq!(hear.recv().unwrap().text, "rinsing");
+/// ```
+#[derive(Clone, Default)]
+pub struct Progress(Option<Hear>);
+
+impl Progress {
+    /// To somebody who listens; must not block.
+    pub fn to(hear: impl Fn(Update) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hear)))
+    }
+
+    /// So much is done, from 0 to 1.
+    pub fn report(&self, fraction: f64, text: impl Into<String>) {
+        self.tell(Some(fraction.clamp(0.0, 1.0)).filter(|fraction| fraction.is_finite()), text.into());
+    }
+
+    /// This is being done; how much is left is not known.
+    pub fn say(&self, text: impl Into<String>) {
+        self.tell(None, text.into());
+    }
+
+    fn tell(&self, fraction: Option<f64>, text: String) {
+        if let Some(hear) = &self.0 {
+            hear(Update { fraction, text });
+        }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Progress(heard)" } else { "Progress(unheard)" })
+    }
+}
+
+/// Who listens is no part of what is called.
+impl PartialEq for Progress {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What became of a call.
@@ -121,6 +198,8 @@ pub struct ToolOutcome {
     pub result: Result<Json, ToolError>,
     /// How long it took.
     pub took: Duration,
+    /// The plugin behind the tool, where there is one.
+    pub by: Option<Id>,
 }
 
 /// A coarse reason, for machines. The words of the wire.

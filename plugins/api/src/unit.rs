@@ -10,6 +10,9 @@
 //!
 //! A unit never converts a value: that is a processor's work.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// One row: the symbol that people and Home Assistant read, the UCUM code, the name in Rust.
@@ -57,6 +60,34 @@ pub enum Unit {
     BytePerSecond,
     /// °
     Degree,
+    /// K
+    Kelvin,
+    /// °F
+    Fahrenheit,
+    /// Pa
+    Pascal,
+    /// kPa
+    Kilopascal,
+    /// bar
+    Bar,
+    /// mmHg
+    MillimetreOfMercury,
+    /// psi
+    PoundPerSquareInch,
+    /// m/s
+    MetrePerSecond,
+    /// km/h
+    KilometrePerHour,
+    /// kn
+    Knot,
+    /// cm
+    Centimetre,
+    /// in
+    Inch,
+    /// ft
+    Foot,
+    /// g/m³
+    GramPerCubicMetre,
 }
 
 const TABLE: &[Row] = &[
@@ -80,6 +111,20 @@ const TABLE: &[Row] = &[
     Row(Unit::Mebibyte, "MiB", "MiBy"),
     Row(Unit::BytePerSecond, "B/s", "By/s"),
     Row(Unit::Degree, "°", "deg"),
+    Row(Unit::Kelvin, "K", "K"),
+    Row(Unit::Fahrenheit, "°F", "[degF]"),
+    Row(Unit::Pascal, "Pa", "Pa"),
+    Row(Unit::Kilopascal, "kPa", "kPa"),
+    Row(Unit::Bar, "bar", "bar"),
+    Row(Unit::MillimetreOfMercury, "mmHg", "mm[Hg]"),
+    Row(Unit::PoundPerSquareInch, "psi", "[psi]"),
+    Row(Unit::MetrePerSecond, "m/s", "m/s"),
+    Row(Unit::KilometrePerHour, "km/h", "km/h"),
+    Row(Unit::Knot, "kn", "[kn_i]"),
+    Row(Unit::Centimetre, "cm", "cm"),
+    Row(Unit::Inch, "in", "[in_i]"),
+    Row(Unit::Foot, "ft", "[ft_i]"),
+    Row(Unit::GramPerCubicMetre, "g/m³", "g/m3"),
 ];
 
 impl Unit {
@@ -112,9 +157,22 @@ impl Serialize for Unit {
 
 impl<'de> Deserialize<'de> for Unit {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let symbol = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let symbol = Cow::<'de, str>::deserialize(deserializer)?;
         Self::from_symbol(&symbol)
             .ok_or_else(|| serde::de::Error::custom(format!("`{symbol}` is not a known unit")))
+    }
+}
+
+impl JsonSchema for Unit {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Unit".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let symbols: Vec<&str> = TABLE.iter().map(|row| row.1).collect();
+        json_schema!({ "type": "string", "enum": symbols })
     }
 }
 
@@ -129,6 +187,6 @@ mod tests {
             assert_eq!((unit.symbol(), unit.ucum()), (symbol, ucum));
             assert_eq!(Unit::from_symbol(symbol), Some(unit));
         }
-        assert_eq!(Unit::Degree as usize + 1, TABLE.len(), "the last variant counts them");
+        assert_eq!(Unit::GramPerCubicMetre as usize + 1, TABLE.len(), "the last variant counts them");
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! - [`sensors`]: a driver per chip, and the table of them.
 //! - [`sensor`]: makes a plugin of a driver.
-//! - [`relay`], [`system`], [`plausible`]: plugins.
+//! - [`processors`]: what changes, judges or holds back readings, and the table of them.
+//! - [`processor`]: makes a plugin of a processor.
+//! - [`relay`], [`system`], [`plausible`], [`prometheus`]: plugins.
+//! - [`destinations`]: where readings go besides the broker, and the table of them.
 //!
 //! ```
 //! use sedge_plugins::{GPIOS, PLUGINS, sensors};
@@ -13,13 +16,21 @@
 //!
 //! They use what a stranger's plugin uses, `sedge_plugin`, and reach hardware through `sedge_hal` alone.
 
+pub mod destinations;
+mod flight;
 pub mod plausible;
+pub mod processor;
+pub mod processors;
+pub mod prometheus;
 pub mod relay;
 pub mod sensor;
 pub mod sensors;
 pub mod system;
 
-use sedge_plugin::{Manifest, Plugin};
+use sedge_plugin::{Manifest, Plugin, PluginInfo};
+
+/// Who made what comes with a node.
+pub(crate) const AUTHOR: &str = "Sedge";
 
 /// What a config may name, besides the kinds of sensors: all that is known of a kind without running one.
 #[derive(Clone, Copy)]
@@ -30,12 +41,19 @@ pub struct Kind {
     pub description: &'static str,
     /// JSON Schema of its settings.
     pub schema: fn() -> serde_json::Value,
+    /// What it says of itself.
+    pub manifest: Manifest,
 }
 
 impl Kind {
     const fn of<P: Plugin>(schema: fn() -> serde_json::Value) -> Self {
-        let Manifest { name, description, .. } = P::MANIFEST;
-        Self { name, description, schema }
+        let manifest = P::MANIFEST;
+        Self { name: manifest.name, description: manifest.description, schema, manifest }
+    }
+
+    /// What it says of itself, as a list shows it.
+    pub fn info(&self) -> PluginInfo {
+        PluginInfo { settings: Some((self.schema)()), ..self.manifest.into() }
     }
 }
 
@@ -45,5 +63,6 @@ pub const GPIOS: &[Kind] = &[Kind::of::<relay::Relay>(|| schemars::schema_for!(r
 /// The plugins of a `[plugin.NAME]` section.
 pub const PLUGINS: &[Kind] = &[
     Kind::of::<plausible::Plausible>(|| schemars::schema_for!(sedge_plugin::NoSettings).to_value()),
+    Kind::of::<prometheus::Prometheus>(|| schemars::schema_for!(prometheus::Settings).to_value()),
     Kind::of::<system::System>(|| schemars::schema_for!(system::Settings).to_value()),
 ];

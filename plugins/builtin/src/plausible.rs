@@ -21,7 +21,9 @@ impl Plugin for Plausible {
         "plausible",
         env!("CARGO_PKG_VERSION"),
         "Rounds values to the precision of their field and marks those outside its range.",
-    );
+    )
+    .author(crate::AUTHOR)
+    .category(Category::Processor);
 
     async fn setup((): &(), _: Context) -> Result<Self, PluginError> {
         Ok(Self)

@@ -19,6 +19,8 @@ use sedge_hal::{LineError, Lines, OutputLine};
 use sedge_plugin::prelude::*;
 use serde_json::{Value as Json, json};
 
+use crate::AUTHOR;
+
 /// Settings of a `kind = "relay"` line.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -80,20 +82,24 @@ pub struct Relay {
 impl Plugin for Relay {
     type Args = RelayArgs;
     const MANIFEST: Manifest =
-        Manifest::new("relay", env!("CARGO_PKG_VERSION"), "Switches a relay on a GPIO line.");
+        Manifest::new("relay", env!("CARGO_PKG_VERSION"), "Switches a relay on a GPIO line.")
+            .author(AUTHOR)
+            .category(Category::Tool)
+            .tags(&["gpio", "actuator"]);
+
+    fn declares(id: &Id, _: &RelayArgs) -> Claims {
+        // A name that is too long is told of at the set-up.
+        let tools = names(id).map(|(set, toggle)| offered(&set, &toggle)).unwrap_or_default();
+        Claims { sensors: vec![id.clone()], tools }
+    }
 
     async fn setup(args: &RelayArgs, ctx: Context) -> Result<Self, PluginError> {
         let RelayArgs { lines, chip_name, line, settings } = args;
         if settings.every < Every::secs(1) {
             return Err(PluginError::Settings(format!("every = \"{}\": at least 1s", settings.every).into()));
         }
-        let name = |operation| {
-            let name = Name::from_id(ctx.id(), Some(operation));
-            name.map_err(|error| {
-                PluginError::Settings(format!("its tools need a shorter id: {error}").into())
-            })
-        };
-        let (set, toggle) = (name("set")?, name("toggle")?);
+        let (set, toggle) = names(ctx.id())
+            .map_err(|error| PluginError::Settings(format!("its tools need a shorter id: {error}").into()))?;
         let place = format!("{chip_name}/{line}");
         let Manifest { name, version, .. } = Self::MANIFEST;
         let descriptor = SensorDescriptor::new(ctx.id().clone(), name, version, &place, FIELDS);
@@ -151,20 +157,29 @@ impl Drop for Relay {
     }
 }
 
+/// What its tools are called.
+fn names(id: &Id) -> Result<(Name, Name), IdError> {
+    Ok((Name::from_id(id, Some("set"))?, Name::from_id(id, Some("toggle"))?))
+}
+
+fn offered(set: &Name, toggle: &Name) -> Vec<Tool> {
+    let tool = |name: &Name, title: &str, description, idempotent| {
+        let tool = Tool::new(name.clone(), description).output::<Stands>();
+        Tool {
+            title: title.into(),
+            annotations: Annotations { idempotent, ..Annotations::default() },
+            ..tool
+        }
+    };
+    vec![
+        tool(set, "Switch", "Switches the relay on or off.", true).input::<SetArgs>(),
+        tool(toggle, "Toggle", "Switches the relay to the other state.", false),
+    ]
+}
+
 impl Tools for Relay {
     fn tools(&self) -> Vec<Tool> {
-        let tool = |name: &Name, title: &str, description, idempotent| {
-            let tool = Tool::new(name.clone(), description).output::<Stands>();
-            Tool {
-                title: title.into(),
-                annotations: Annotations { idempotent, ..Annotations::default() },
-                ..tool
-            }
-        };
-        vec![
-            tool(&self.set, "Switch", "Switches the relay on or off.", true).input::<SetArgs>(),
-            tool(&self.toggle, "Toggle", "Switches the relay to the other state.", false),
-        ]
+        offered(&self.set, &self.toggle)
     }
 
     async fn call(&mut self, call: ToolCall) -> Result<Json, ToolError> {
@@ -206,7 +221,7 @@ mod tests {
 
     fn call(relay: &mut Relay, tool: &str, args: Json) -> Result<Json, ToolError> {
         let tool = Name::new(tool).unwrap();
-        block_on(relay.call(ToolCall { tool, id: "1".into(), args, from: "test".into(), timeout: None }))
+        block_on(relay.call(ToolCall::new(tool, args)))
     }
 
     fn told(node: &TestNode) -> Vec<Value> {

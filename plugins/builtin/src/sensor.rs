@@ -27,6 +27,8 @@ use std::time::Duration;
 use sedge_hal::I2cBus;
 use sedge_plugin::prelude::*;
 
+use crate::AUTHOR;
+
 /// What a sensor is given: outlives its restarts.
 pub struct SensorArgs {
     /// What it is.
@@ -61,7 +63,13 @@ pub struct SensorPlugin {
 impl Plugin for SensorPlugin {
     type Args = SensorArgs;
     const MANIFEST: Manifest =
-        Manifest::new("sensor", env!("CARGO_PKG_VERSION"), "Reads a sensor and submits what it says.");
+        Manifest::new("sensor", env!("CARGO_PKG_VERSION"), "Reads a sensor and submits what it says.")
+            .author(AUTHOR)
+            .category(Category::Sensor);
+
+    fn declares(id: &Id, _: &SensorArgs) -> Claims {
+        Claims { sensors: vec![id.clone()], ..Claims::default() }
+    }
 
     async fn setup(args: &SensorArgs, ctx: Context) -> Result<Self, PluginError> {
         let place = args.place();

@@ -1,6 +1,11 @@
 //! What every kind of sensor that comes with a node promises. A new kind is held to it by its row in the
 //! table.
 
+#[path = "promises/destinations.rs"]
+mod destinations;
+#[path = "promises/processors.rs"]
+mod processors;
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sedge_plugin::topic::{Hooks, Observer, Options};
-use sedge_plugin::topics::{self, SensorChange, ToolsChange};
-use sedge_plugin::{Context, Manifest, Plugin, PluginError, PluginStatus, Reading};
+use sedge_plugin::topics::{self, LoadedConfig, SensorChange, ToolsChange};
+use sedge_plugin::{Category, Context, Manifest, Plugin, PluginError, PluginStatus, Reading};
 use tokio::sync::watch;
 
 use crate::backoff::Backoff;
 use crate::connection::{Driver, Line, Sleep};
 use crate::desk::{DEFAULT_DEADLINE, Desk};
-use crate::link::LinkOptions;
+use crate::link::{LinkOptions, Message};
 use crate::mirror::Mirror;
 use crate::outbox::Rank;
 use crate::settings::Settings;
@@ -55,7 +55,9 @@ impl Plugin for MqttBridge {
         "mqtt",
         env!("CARGO_PKG_VERSION"),
         "Publishes the node over MQTT and runs calls of its tools.",
-    );
+    )
+    .author("Sedge")
+    .category(Category::Bridge);
 
     /// Does not wait for the broker.
     async fn setup(settings: &Settings, ctx: Context) -> Result<Self, PluginError> {
@@ -101,6 +103,8 @@ impl Plugin for MqttBridge {
         hooks.observe::<topics::SensorChanged>(Options::default());
         hooks.observe::<topics::ToolsChanged>(Options::default());
         hooks.observe::<topics::NodeStarted>(Options::default());
+        hooks.observe::<topics::ConfigApplied>(Options::default());
+        hooks.observe::<topics::EventRaised>(Options::default());
     }
 
     fn every(&self) -> Option<Duration> {
@@ -172,6 +176,25 @@ impl Observer<topics::NodeStarted> for MqttBridge {
     async fn observe(&mut self, _: Arc<()>) -> Result<(), PluginError> {
         self.mirror.everything();
         self.line.started();
+        Ok(())
+    }
+}
+
+impl Observer<topics::ConfigApplied> for MqttBridge {
+    async fn observe(&mut self, _: Arc<LoadedConfig>) -> Result<(), PluginError> {
+        self.mirror.everything();
+        self.mirror.stir();
+        Ok(())
+    }
+}
+
+impl Observer<topics::EventRaised> for MqttBridge {
+    async fn observe(&mut self, event: Arc<topics::Event>) -> Result<(), PluginError> {
+        let topics::Event { kind, severity, text, data } = &*event;
+        let (topic, ts) = (self.topics.event(kind.as_str()), self.ctx.clock().wall_ms());
+        let (kind, text, data) = (kind.to_string(), text.clone(), data.clone());
+        let payload = wire::json(&wire::Event { ts, kind, severity: *severity, text, data });
+        self.line.message(Message { topic, payload, json: true, ..Message::default() });
         Ok(())
     }
 }

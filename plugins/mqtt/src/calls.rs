@@ -223,6 +223,7 @@ mod tests {
             args,
             from: "cli".into(),
             timeout: None,
+            progress: sedge_plugin::Progress::default(),
         };
         let on = Print::of(&call("set", json!({ "on": true })));
         assert_eq!(on, Print::of(&call("set", json!({ "on": true }))));

@@ -104,6 +104,12 @@ impl Line {
         self.put(&topic, outcome.map(drop));
     }
 
+    /// Publishes how far a call is, where nothing stands in the way.
+    pub(crate) fn progress(&self, message: Message) {
+        self.outbox().progress(message);
+        self.0.changed.notify_one();
+    }
+
     /// Publishes an answer that costs nothing to give again.
     pub(crate) fn refusal(&self, message: Message) {
         let topic = message.topic.clone();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sedge_plugin::{Context, Name, ToolCall, ToolError, ToolErrorCode, ToolOutcome, chain};
+use sedge_plugin::{Context, Name, Progress, ToolCall, ToolError, ToolErrorCode, ToolOutcome, chain};
 use tracing::{debug, info, warn};
 
 use crate::calls::{Key, Ledger, MAX_RUNNING, Print, Reply, Verdict};
@@ -37,6 +37,9 @@ struct Inner {
     calls: AtomicU64,
     retained: AtomicU64,
 }
+
+/// The least time between two messages about the progress of one call.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(250);
 
 /// A call on its way.
 struct Case {
@@ -83,7 +86,7 @@ impl Desk {
         let from = from.unwrap_or_else(|| "mqtt".into());
         let deadline = message.expiry.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE);
         let key = named.then(|| Key { from: from.clone(), id: id.clone() });
-        let call = ToolCall { tool: name, id, args: request.args, from, timeout: Some(deadline) };
+        let call = ToolCall { id, from, timeout: Some(deadline), ..ToolCall::new(name, request.args) };
         self.admit(Case { call, key, reply, deadline });
     }
 
@@ -113,14 +116,15 @@ impl Desk {
     }
 
     async fn run(self, case: Case) {
-        let Case { call, key, reply, deadline } = case;
+        let Case { mut call, key, reply, deadline } = case;
         let (id, tool) = (call.id.clone(), call.tool.clone());
+        call.progress = self.progress(&id, &reply);
         let outcome = tokio::select! {
             outcome = self.0.ctx.call(call) => outcome,
             // The node keeps the deadline itself; should it not, the call must not hold its place for ever.
             () = self.0.ctx.sleep(deadline + GRACE) => {
                 let error = ToolError::new(ToolErrorCode::Timeout, "the node did not answer in time");
-                ToolOutcome { id: id.clone(), tool, result: Err(error), took: deadline }
+                ToolOutcome { id: id.clone(), tool, result: Err(error), took: deadline, by: None }
             }
         };
         let payload = wire::json(&ResultFrame::new(ToolOutcome { id, ..outcome }, self.wall()));
@@ -129,6 +133,24 @@ impl Desk {
         for reply in replies {
             self.0.line.message(self.fitting(result(reply, payload.clone())));
         }
+    }
+
+    /// Tells the caller how far the call is; some times a second, however often the tool says it.
+    fn progress(&self, id: &str, reply: &Reply) -> Progress {
+        let (desk, id, reply) = (self.clone(), id.to_owned(), reply.clone());
+        let last = Mutex::new(None);
+        Progress::to(move |update| {
+            let Some(progress) = update.fraction else { return };
+            let now = desk.now();
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.is_some_and(|last| now.saturating_sub(last) < PROGRESS_PAUSE) {
+                return;
+            }
+            *last = Some(now);
+            let text = Some(update.text).filter(|text| !text.is_empty());
+            let frame = ResultFrame { id: id.clone(), answer: Answer::Progress { progress, text } };
+            desk.0.line.progress(result(reply.clone(), wire::json(&frame)));
+        })
     }
 
     /// The message; where it is a result that is larger than the broker takes, one that says so.

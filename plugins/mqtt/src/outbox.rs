@@ -23,6 +23,8 @@ use crate::wire::Topics;
 
 /// Results and events that may wait; as many refusals.
 const MAX_MESSAGES: usize = 256;
+/// Messages that may wait when one about progress is added.
+const MAX_PROGRESS: usize = 16;
 
 /// Bytes of readings that may wait, whatever their number.
 const MAX_READING_BYTES: usize = 16 * 1024 * 1024;
@@ -219,6 +221,13 @@ impl Outbox {
         }
         self.messages.push_back(Waiting { message, strikes: 0 });
         Ok(full && !std::mem::replace(&mut self.overflowed, true))
+    }
+
+    /// Adds how far a call is, in its place before the result. A courtesy: where other things wait, it is left out.
+    pub(crate) fn progress(&mut self, message: Message) {
+        if self.messages.len() < MAX_PROGRESS && message.size() <= MAX_PACKET_BYTES {
+            self.messages.push_back(Waiting { message, strikes: 0 });
+        }
     }
 
     /// Adds an answer that costs nothing to give again; the oldest of its kind goes where there are too many.

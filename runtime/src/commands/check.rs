@@ -10,18 +10,20 @@ use crate::show::say;
 
 /// Says what is wrong with a config.
 pub fn check(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
-    let loaded = load(args.file.as_deref().or(global.config.as_deref()))?;
+    let config = args.file.clone().or_else(|| global.config.clone());
+    let loaded = load(&Global { config, ..global.clone() })?;
     // What no schema can say, such as a password file that is not there.
     if let Some(mqtt) = loaded.config.as_ref().map(|config| &config.mqtt) {
         node::bridge(mqtt, "localhost", 1883)?;
     }
+    let file = loaded.file.as_deref().map(|file| file.display().to_string()).unwrap_or_default();
     let (errors, warnings) = loaded.counts();
     let good = errors == 0 && !(args.deny_warnings && warnings > 0);
     if global.json {
-        say(json!({ "file": loaded.file, "ok": good, "diagnostics": loaded.diagnostics }))?;
+        say(json!({ "file": file, "ok": good, "diagnostics": loaded.diagnostics }))?;
     } else {
         loaded.show(global);
-        say(summary(&loaded.file, errors, warnings))?;
+        say(summary(&file, errors, warnings))?;
     }
     if good { Ok(()) } else { Err(Failure::ConfigShown) }
 }

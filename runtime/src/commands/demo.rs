@@ -45,18 +45,20 @@ mod with_broker {
     /// Runs the demo until it is told to stop.
     pub async fn demo(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
         let loaded = Loaded::new("demo.toml", CONFIG.into());
-        let Some(config) = loaded.config else {
+        let Some(config) = loaded.config.clone() else {
             loaded.show(global);
             return Err(Failure::ConfigShown);
         };
         let mqtt = config.mqtt.clone();
         let broker = broker(args.port).await?;
         let bridge = node::bridge_to(&mqtt, broker.local_addr())?;
-        let prepared = node::prepare(config);
+        let prepared = node::prepare(config, loaded.effective.clone());
         let me = Id::sanitized("demo", "demo");
         let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, Options::default());
         let mut stop = Stop::new()?;
-        let running = prepared.start(Some(bridge)).await;
+        let (running, _house) = prepared.start(Some(bridge)).await;
+        let (reload, _nobody) = tokio::sync::mpsc::channel(1);
+        let _control = crate::control::serve(running.handle(), reload);
         let head = head(broker.local_addr(), args.port);
         let screen = std::io::stdout().is_terminal() && !global.json;
         match screen {

@@ -5,52 +5,75 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sedge_actors::{Node, RunningNode};
+use sedge_actors::{Node, RunningNode, Surroundings};
 use sedge_config::{Config, Mqtt};
 use sedge_hal::SystemClock;
 use sedge_plugin::clock::rfc3339;
 use sedge_plugin::{Boot, Clock, Id, NodeInfo};
+use serde_json::Value as Json;
 
 use super::version::{VERSION, target};
-use crate::assemble::assemble;
+use crate::assemble::{Bridge, House, guards};
 use crate::exit::Failure;
+use crate::http::SharedHttp;
+use crate::load::only_plugins;
+use crate::{place, requirements};
 
 /// A node that is ready to start.
 pub struct Prepared {
     /// The node: to be subscribed to before it starts.
     pub node: Node,
+    /// What makes its plugins; kept for a reload.
+    pub house: House,
     config: Config,
-    clock: Arc<dyn Clock>,
 }
 
-/// Makes a node of a config.
-pub fn prepare(config: Config) -> Prepared {
-    // Of what was understood, secrets masked: a hash of a password can be guessed.
-    let told = serde_json::to_vec(&config).unwrap_or_default();
+/// Makes a node of a config. `effective` is the config for plugins to see.
+pub fn prepare(config: Config, effective: Arc<Json>) -> Prepared {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let info = NodeInfo {
+    let info = info(&config, &*clock, Boot(random()));
+    let around = Surroundings {
+        data: place::data(config.node.data.as_deref(), &info.id),
+        http: Some(Arc::new(SharedHttp::new())),
+        requirements: Some(requirements::checker()),
+        config: effective,
+    };
+    let node = Node::within(info, clock.clone(), around).guards(guards(&config));
+    Prepared { node, config, house: House::new(clock) }
+}
+
+/// What is said of the node.
+pub fn info(config: &Config, clock: &dyn Clock, boot: Boot) -> NodeInfo {
+    // Of what was understood, secrets masked: a hash of a password can be guessed.
+    let told = serde_json::to_vec(config).unwrap_or_default();
+    NodeInfo {
         id: config.node.id.clone().unwrap_or_else(host_id),
-        boot: Boot(random()),
+        boot,
         started_at: clock.wall_ms().map(rfc3339),
         version: VERSION.into(),
         target: target(),
         config: format!("{:08x}", sedge_plugin::fnv1a(&told) as u32),
         labels: config.node.labels.clone(),
         hardware: model(),
-    };
-    Prepared { node: Node::new(info, clock.clone()), config, clock }
+    }
 }
 
 impl Prepared {
     /// Starts the node, and its bridge where there is a broker.
-    pub async fn start(self, bridge: Option<sedge_mqtt::Settings>) -> RunningNode {
-        let specs = assemble(self.config, bridge, &self.clock);
-        self.node.start(specs).await
+    pub async fn start(mut self, bridge: Option<Bridge>) -> (RunningNode, House) {
+        let specs = self.house.plugins(self.config, bridge, only_plugins().as_deref());
+        (self.node.start(specs).await, self.house)
     }
 }
 
-/// What the bridge must be told, for a broker at `address`.
-pub fn bridge(mqtt: &Mqtt, host: &str, port: u16) -> Result<sedge_mqtt::Settings, Failure> {
+/// The bridge of a config, with what changes when its settings do.
+pub fn bridge(mqtt: &Mqtt, host: &str, port: u16) -> Result<Bridge, Failure> {
+    let fingerprint = format!("{:x} {host}:{port}", mqtt.fingerprint());
+    Ok((settings(mqtt, host, port)?, sedge_plugin::fnv1a(fingerprint.as_bytes())))
+}
+
+/// What a client must be told, for a broker at `host`.
+pub fn settings(mqtt: &Mqtt, host: &str, port: u16) -> Result<sedge_mqtt::Settings, Failure> {
     let password = match (&mqtt.password, &mqtt.password_file) {
         (Some(password), _) => Some(password.clone()),
         (None, Some(file)) => Some(read_password(file)?),
@@ -71,9 +94,13 @@ pub fn bridge(mqtt: &Mqtt, host: &str, port: u16) -> Result<sedge_mqtt::Settings
 }
 
 /// The bridge's settings for a broker inside this process.
-pub fn bridge_to(mqtt: &Mqtt, broker: SocketAddr) -> Result<sedge_mqtt::Settings, Failure> {
-    let host = if broker.ip().is_unspecified() { "127.0.0.1".into() } else { broker.ip().to_string() };
-    bridge(mqtt, &host, broker.port())
+pub fn bridge_to(mqtt: &Mqtt, broker: SocketAddr) -> Result<Bridge, Failure> {
+    bridge(mqtt, &host_of(broker), broker.port())
+}
+
+/// The host under which this process reaches an address that it listens at.
+pub fn host_of(broker: SocketAddr) -> String {
+    if broker.ip().is_unspecified() { "127.0.0.1".into() } else { broker.ip().to_string() }
 }
 
 fn read_password(file: &Path) -> Result<sedge_plugin::Secret, Failure> {

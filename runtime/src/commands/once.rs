@@ -25,14 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads every sensor once.
 pub async fn once(global: &Global, args: &RunArgs) -> Result<(), Failure> {
-    let loaded = load(global.config.as_deref())?;
+    let loaded = load(global)?;
     loaded.show(global);
-    let prepared = node::prepare(usable(loaded, args)?);
+    let effective = loaded.effective.clone();
+    let prepared = node::prepare(usable(loaded, args)?, effective);
     let me = Id::sanitized("once", "once");
     let options = Options { capacity: 4096, ..Options::default() };
-    let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, options);
+    let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, options.clone());
     let mut states = prepared.node.bus().subscribe::<PluginStateChanged>(&me, options);
-    let running = prepared.start(None).await;
+    let (running, _house) = prepared.start(None).await;
 
     let mut seen: BTreeMap<Id, Arc<Reading>> = BTreeMap::new();
     let patience = global.timeout.map_or(PATIENCE, |timeout| timeout.0);

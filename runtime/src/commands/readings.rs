@@ -1,10 +1,13 @@
-//! `sedge readings tail`: prints readings as they come.
+//! `sedge readings tail | last`: prints readings as they come, or the latest ones.
 
+use sedge_mqtt::wire::ReadingFrame;
 use sedge_plugin::Id;
 
+use super::local;
 use super::remote::{connect, node_named};
 use super::run::Stop;
 use crate::cli::{Global, TailArgs};
+use crate::control::Ask;
 use crate::exit::Failure;
 use crate::show;
 use crate::show::say;
@@ -39,6 +42,29 @@ pub async fn tail(global: &Global, args: &TailArgs) -> Result<(), Failure> {
             ))?;
         }
         left = left.map(|left| left - 1);
+    }
+    Ok(())
+}
+
+/// Prints the latest reading of each sensor of the node on this machine, or of one.
+pub async fn last(global: &Global, sensor: Option<&str>) -> Result<(), Failure> {
+    let sensor =
+        sensor.map(Id::new).transpose().map_err(|error| Failure::Usage(format!("sensor {error}")))?;
+    let latest = local::node(global)?.ask(&Ask::Latest { sensor: sensor.clone() }).await?;
+    let readings = latest.as_array().map(Vec::as_slice).unwrap_or_default();
+    if let (Some(sensor), true) = (&sensor, readings.is_empty()) {
+        return Err(Failure::Failed(format!("there is no reading of `{sensor}`")));
+    }
+    if global.json {
+        return say(&latest);
+    }
+    for reading in readings {
+        let frame: ReadingFrame = serde_json::from_value(reading.clone())
+            .map_err(|error| Failure::Failed(format!("the node's answer cannot be read: {error}")))?;
+        let unit = |field: &str| reading["units"][field].as_str().unwrap_or_default();
+        let stale = if reading["stale"] == true { "  (stale)" } else { "" };
+        let name = reading["sensor"].as_str().unwrap_or_default();
+        say(format_args!("{} {name} {}{stale}", show::time(frame.ts), show::fields(&frame, unit)))?;
     }
     Ok(())
 }

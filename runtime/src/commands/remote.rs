@@ -17,10 +17,10 @@ pub async fn connect(global: &Global) -> Result<Remote, Failure> {
             let url = BrokerUrl::parse(url).map_err(|error| Failure::Usage(format!("--broker: {error}")))?;
             let (username, password) = (url.username.clone(), url.password.clone());
             let mqtt = Mqtt { username, password, password_file: None, ..mqtt };
-            node::bridge(&mqtt, &url.host, url.port)?
+            node::settings(&mqtt, &url.host, url.port)?
         }
-        (None, Some(url)) => node::bridge(&mqtt, &url.host, url.port)?,
-        (None, None) => node::bridge_to(&mqtt, mqtt.listen)?,
+        (None, Some(url)) => node::settings(&mqtt, &url.host, url.port)?,
+        (None, None) => node::settings(&mqtt, &node::host_of(mqtt.listen), mqtt.listen.port())?,
     };
     let client_id = format!("sedge-cli-{}-{}", node::host_id(), std::process::id());
     let broker = format!("mqtt://{}:{}", settings.host, settings.port);
@@ -35,7 +35,7 @@ fn configured(global: &Global) -> Result<Mqtt, Failure> {
     if global.config.is_none() && (global.broker.is_some() || find(None).is_none()) {
         return Ok(Mqtt::default());
     }
-    let loaded = load(global.config.as_deref())?;
+    let loaded = load(global)?;
     match loaded.config {
         Some(config) => Ok(config.mqtt),
         None => {

@@ -1,26 +1,33 @@
 //! `sedge run`: a node, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use sedge_config::{BrokerUrl, Config};
-use sedge_plugin::{Id, State};
+use sedge_actors::{Change, RunningNode};
+use sedge_config::{BrokerUrl, Config, Mqtt, Severity as Gravity};
+use sedge_plugin::topics::{Event, Severity};
+use sedge_plugin::{Id, Name, NodeInfo, PluginStatus, State};
+use serde_json::{Value as Json, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::node;
-use crate::assemble::simulated;
+use crate::assemble::{Bridge, House, guards, simulated};
 use crate::cli::{Global, RunArgs};
+use crate::control;
 use crate::exit::Failure;
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, load, only_plugins};
 
 /// Runs a node.
 pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
-    let loaded = load(global.config.as_deref())?;
+    let loaded = load(global)?;
     loaded.show(global);
+    let effective = loaded.effective.clone();
     let config = overridden(usable(loaded, args)?, global)?;
     let mqtt = config.mqtt.clone();
-    let prepared = node::prepare(config);
+    let prepared = node::prepare(config, effective);
 
     #[cfg(feature = "embedded-broker")]
     let broker = match mqtt.embedded {
@@ -30,7 +37,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     #[cfg(feature = "embedded-broker")]
     let address = broker.as_ref().map(crate::broker::EmbeddedBroker::local_addr);
     #[cfg(not(feature = "embedded-broker"))]
-    let address: Option<std::net::SocketAddr> = match mqtt.embedded {
+    let address: Option<SocketAddr> = match mqtt.embedded {
         true => {
             return Err(Failure::Config(
                 "this build has no embedded broker; name one with [mqtt] url".into(),
@@ -39,22 +46,27 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
         false => None,
     };
 
-    let bridge = match (address, &mqtt.url) {
-        (Some(address), _) => Some(node::bridge_to(&mqtt, address)?),
-        (None, Some(url)) => Some(node::bridge(&mqtt, &url.host, url.port)?),
-        (None, None) => None,
-    };
+    let bridge = bridge(&mqtt, address)?;
     let mut stop = Stop::new()?;
-    let running = prepared.start(bridge).await;
-    let directory = running.directory();
-    let well = directory.plugins.values().filter(|status| status.state == State::Running).count();
-    let off = directory.plugins.values().filter(|status| status.state == State::Disabled).count();
-    let amiss = directory.plugins.len() - well - off;
-    info!(node = %directory.node.id, plugins = well, amiss, "Runs.");
-    stop.asked().await;
+    let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
+    let (running, house) = prepared.start(bridge).await;
+    let (wishes, mut reloads) = mpsc::channel(1);
+    let control = control::serve(running.handle(), wishes);
+    say_how_it_runs(&running);
+    let mut node = Reloadable { running, house, address, mqtt, global, args };
+    loop {
+        tokio::select! {
+            () = stop.asked() => break,
+            Some(()) = hangup.recv() => drop(node.reload().await),
+            Some(wish) = reloads.recv() => {
+                let _ = wish.send(node.reload().await);
+            }
+        }
+    }
     info!("Stopping.");
+    drop(control);
     let forced = tokio::select! {
-        () = running.stop() => false,
+        () = node.running.stop() => false,
         () = stop.asked_again() => true,
     };
     #[cfg(feature = "embedded-broker")]
@@ -64,6 +76,111 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     match forced {
         true => Err(Failure::Failed("told to stop twice: ended at once, what was queued is lost".into())),
         false => Ok(()),
+    }
+}
+
+fn say_how_it_runs(running: &RunningNode) {
+    let directory = running.directory();
+    let well = directory.plugins.values().filter(|status| status.state.is_active()).count();
+    // Those that wait for a call are as they should be.
+    let off = |status: &&PluginStatus| matches!(status.state, State::Disabled | State::Discovered);
+    let amiss = directory.plugins.len() - well - directory.plugins.values().filter(off).count();
+    info!(node = %directory.node.id, plugins = well, amiss, "Runs.");
+}
+
+/// The bridge to the broker of the config, or to the one inside.
+fn bridge(mqtt: &Mqtt, inside: Option<SocketAddr>) -> Result<Option<Bridge>, Failure> {
+    match (inside, &mqtt.url) {
+        (Some(address), _) => node::bridge_to(mqtt, address).map(Some),
+        (None, Some(url)) => node::bridge(mqtt, &url.host, url.port).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// A node that can be told to read its config again.
+struct Reloadable<'a> {
+    running: RunningNode,
+    house: House,
+    /// Of the embedded broker.
+    address: Option<SocketAddr>,
+    mqtt: Mqtt,
+    global: &'a Global,
+    args: &'a RunArgs,
+}
+
+impl Reloadable<'_> {
+    /// Reads the config again, and restarts what has changed. A config with a mistake is refused whole.
+    async fn reload(&mut self) -> Result<Json, String> {
+        let outcome = self.read_and_apply().await;
+        let (kind, severity, text, data) = match &outcome {
+            Ok(changed) => (
+                "config_applied",
+                Severity::Info,
+                "the config was read again and applied".into(),
+                changed.clone(),
+            ),
+            Err(why) => {
+                error!(why, "The new config is refused; all runs on as before.");
+                ("config_refused", Severity::Error, format!("the new config is refused: {why}"), Json::Null)
+            }
+        };
+        if let Ok(kind) = Name::new(kind) {
+            self.running.raise(Event { kind, severity, text, data }).await;
+        }
+        outcome
+    }
+
+    async fn read_and_apply(&mut self) -> Result<Json, String> {
+        let told = |failure: Failure| failure.to_string();
+        let loaded = load(self.global).map_err(told)?;
+        let effective = loaded.effective.clone();
+        let mistakes: Vec<String> = loaded
+            .diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == Gravity::Error)
+            .map(sedge_config::Diagnostic::one_line)
+            .collect();
+        if let Some(first) = mistakes.first() {
+            let more = if mistakes.len() > 1 {
+                format!(" (and {} more)", mistakes.len() - 1)
+            } else {
+                String::new()
+            };
+            return Err(format!("{first}{more}"));
+        }
+        let config =
+            usable(loaded, self.args).and_then(|config| overridden(config, self.global)).map_err(told)?;
+        self.check_what_stays(&config)?;
+        let bridge = bridge(&config.mqtt, self.address).map_err(told)?;
+        let mqtt = config.mqtt.clone();
+        let before = self.running.directory().node.clone();
+        let change = Change {
+            guards: guards(&config),
+            info: NodeInfo {
+                started_at: before.started_at,
+                ..node::info(&config, &sedge_hal::SystemClock, before.boot)
+            },
+            plugins: self.house.plugins(config, bridge, only_plugins().as_deref()),
+            config: effective,
+        };
+        let changed = self.running.apply(change).await?;
+        self.mqtt = mqtt;
+        let sedge_actors::Changed { started, restarted, stopped, kept } = changed;
+        Ok(json!({ "started": started, "restarted": restarted, "stopped": stopped, "kept": kept }))
+    }
+
+    /// What cannot change while the node runs.
+    fn check_what_stays(&self, config: &Config) -> Result<(), String> {
+        let id = config.node.id.clone().unwrap_or_else(node::host_id);
+        let running = &self.running.directory().node.id;
+        let restart = |what: &str| Err(format!("{what} cannot change while the node runs; restart it"));
+        if id != *running {
+            return restart("`id` of `[node]`");
+        }
+        if (config.mqtt.embedded, config.mqtt.listen) != (self.mqtt.embedded, self.mqtt.listen) {
+            return restart("the embedded broker of `[mqtt]`");
+        }
+        Ok(())
     }
 }
 
@@ -108,6 +225,10 @@ async fn embedded(mqtt: &sedge_config::Mqtt) -> Result<crate::broker::EmbeddedBr
     Ok(broker)
 }
 
+fn no_signals(error: std::io::Error) -> Failure {
+    Failure::Failed(format!("cannot listen to signals: {error}"))
+}
+
 /// The signals that ask a program to stop.
 pub(crate) struct Stop {
     interrupt: tokio::signal::unix::Signal,
@@ -116,9 +237,7 @@ pub(crate) struct Stop {
 
 impl Stop {
     pub(crate) fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure::Failed(format!("cannot listen to signals: {error}")))
-        };
+        let listen = |kind| signal(kind).map_err(no_signals);
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 

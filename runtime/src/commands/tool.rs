@@ -1,22 +1,24 @@
-//! `sedge tool list | info | call`: the tools of nodes, over the broker.
+//! `sedge tool list | info | call`: the tools of nodes, over the broker; with `--local` of the node on this machine,
+//! without one.
 
 use std::time::Duration;
 
 use sedge_mqtt::remote::Remote;
-use sedge_mqtt::wire::Answer;
+use sedge_mqtt::wire::{Answer, ResultFrame};
 use sedge_plugin::schema::nearest;
-use sedge_plugin::{Id, Tool};
+use sedge_plugin::{Id, Name, Progress, Tool};
 use serde_json::{Map, Value as Json, json};
 
+use super::local;
 use super::remote::{connect, node_named};
 use crate::cli::{CallArgs, Global, ToolName};
+use crate::control::{Ask, Line, Local};
 use crate::exit::Failure;
 use crate::show::say;
 
 /// Lists the tools of a node or of all.
 pub async fn list(global: &Global) -> Result<(), Failure> {
-    let node = node_named(global.node.as_deref())?;
-    let tools = connect(global).await?.tools(node.as_ref()).await?;
+    let tools = Way::find(global).await?.tools(global.node.as_deref()).await?;
     if global.json {
         say(tools.iter().map(|(node, tool)| described(node, tool)).collect::<Json>())?;
         return Ok(());
@@ -34,8 +36,8 @@ pub async fn list(global: &Global) -> Result<(), Failure> {
 
 /// Describes a tool.
 pub async fn info(global: &Global, args: &ToolName) -> Result<(), Failure> {
-    let remote = connect(global).await?;
-    let (node, tool) = find(global, &remote, &args.name).await?;
+    let way = Way::find(global).await?;
+    let (node, tool) = find(global, &way, &args.name).await?;
     if global.json {
         say(described(&node, &tool))?;
         return Ok(());
@@ -77,12 +79,17 @@ pub async fn call(global: &Global, args: &CallArgs) -> Result<(), Failure> {
         ),
         None => Given::Pairs(pairs(&args.pairs)?),
     };
-    let remote = connect(global).await?;
-    let (node, tool) = find(global, &remote, &args.tool.name).await?;
+    let way = Way::find(global).await?;
+    let (node, tool) = find(global, &way, &args.tool.name).await?;
     let arguments = given.fitted_to(&tool);
     let own = Duration::from_millis(tool.timeout_ms) + Duration::from_secs(2);
     let timeout = global.timeout.map_or(own, |timeout| timeout.0);
-    let frame = remote.call(&node, &tool.name, arguments, timeout).await?;
+    let progress = Progress::to(|update| {
+        let percent =
+            update.fraction.map(|fraction| format!("{:3.0} % ", fraction * 100.0)).unwrap_or_default();
+        eprintln!("{percent}{}", update.text);
+    });
+    let frame = way.call(&node, &tool.name, arguments, timeout, progress).await?;
     let failed = matches!(&frame.answer, Answer::Done { result: Err(_), .. });
     match &frame.answer {
         _ if global.json => say(json!(frame))?,
@@ -90,9 +97,65 @@ pub async fn call(global: &Global, args: &CallArgs) -> Result<(), Failure> {
         Answer::Done { result: Err(error), .. } => {
             eprintln!("error: {}: {}", json!(error.code).as_str().unwrap_or_default(), error.message);
         }
-        Answer::Progress { progress, .. } => say(format_args!("{:.0} %", progress * 100.0))?,
+        Answer::Progress { .. } => {}
     }
     if failed { Err(Failure::FailedShown) } else { Ok(()) }
+}
+
+/// How a node is reached.
+enum Way {
+    Broker(Remote),
+    Local(Local),
+}
+
+impl Way {
+    async fn find(global: &Global) -> Result<Self, Failure> {
+        if global.local {
+            return local::node(global).map(Self::Local);
+        }
+        match connect(global).await {
+            Ok(remote) => Ok(Self::Broker(remote)),
+            Err(Failure::Unreachable(text)) if local::node(global).is_ok() => {
+                Err(Failure::Unreachable(format!("{text}; or ask the node on this machine with --local")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The tools of a node or of all.
+    async fn tools(&self, node: Option<&str>) -> Result<Vec<(Id, Tool)>, Failure> {
+        match self {
+            Self::Broker(remote) => Ok(remote.tools(node_named(node)?.as_ref()).await?),
+            Self::Local(local) => {
+                let tools: Vec<Tool> = serde_json::from_value(local.ask(&Ask::Tools).await?)
+                    .map_err(|error| Failure::Failed(format!("the node's answer cannot be read: {error}")))?;
+                Ok(tools.into_iter().map(|tool| (local.node(), tool)).collect())
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        node: &Id,
+        tool: &Name,
+        args: Json,
+        timeout: Duration,
+        progress: Progress,
+    ) -> Result<ResultFrame, Failure> {
+        let local = match self {
+            Self::Broker(remote) => return Ok(remote.call(node, tool, args, timeout, progress).await?),
+            Self::Local(local) => local,
+        };
+        let timeout_ms = u64::try_from(timeout.as_millis()).ok();
+        let ask = Ask::Call { tool: tool.clone(), args, timeout_ms };
+        let (result, ms) = match local.ask_with(&ask, &progress).await? {
+            Line::Done(done) => (Ok(done["result"].clone()), done["ms"].as_u64().unwrap_or_default()),
+            Line::ToolFailed(error) => (Err(error), 0),
+            Line::Failed(why) => return Err(Failure::Failed(why)),
+            Line::Progress { .. } => return Err(Failure::Failed("the node ended the answer halfway".into())),
+        };
+        Ok(ResultFrame { id: String::new(), answer: Answer::Done { result, ms, ts: None } })
+    }
 }
 
 fn described(node: &Id, tool: &Tool) -> Json {
@@ -104,16 +167,15 @@ fn described(node: &Id, tool: &Tool) -> Json {
 }
 
 /// The tool that is named, on the node that is named or on the only one that has it.
-async fn find(global: &Global, remote: &Remote, name: &str) -> Result<(Id, Tool), Failure> {
+async fn find(global: &Global, way: &Way, name: &str) -> Result<(Id, Tool), Failure> {
     let (node, name) = match name.split_once('/') {
         Some((node, name)) => (Some(node), name),
         None => (global.node.as_deref(), name),
     };
-    let node = node_named(node)?;
-    let tools = remote.tools(node.as_ref()).await?;
+    let tools = way.tools(node).await?;
     let mut found: Vec<(Id, Tool)> =
         tools.iter().filter(|(_, tool)| tool.name.as_str() == name).cloned().collect();
-    if found.len() > 1 {
+    if let (Way::Broker(remote), true) = (way, found.len() > 1) {
         found = online(remote, found).await?;
     }
     match (found.pop(), found.is_empty()) {

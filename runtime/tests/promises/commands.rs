@@ -148,16 +148,18 @@ async fn the_kinds_of_sensors_and_the_version_are_told_to_people_and_programs() 
 
 #[test]
 fn every_example_config_is_right() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples");
     let mut seen = 0;
-    for file in std::fs::read_dir(folder).unwrap() {
-        let file = file.unwrap().path();
+    let files = ["config/examples", "config/examples/kinds"].into_iter().flat_map(|folder| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path())
+    });
+    for file in files.filter(|file| file.is_file()) {
         let text = std::fs::read_to_string(&file).unwrap();
         let loaded = sedge::load::Loaded::new(&file.display().to_string(), text);
         assert_eq!(loaded.diagnostics.iter().map(|d| d.one_line()).collect::<Vec<_>>(), [""; 0]);
         seen += 1;
     }
-    assert!(seen >= 2);
+    assert!(seen >= 4);
 }
 
 #[test]

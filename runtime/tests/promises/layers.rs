@@ -8,12 +8,21 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("sedge-config", "config", &["sedge-plugin"]),
     ("sedge-hal", "hal", &["sedge-plugin"]),
     ("sedge-actors", "actors", &["sedge-plugin"]),
+    ("sedge-host", "plugins/host", &["sedge-plugin"]),
     ("sedge-mqtt", "plugins/mqtt", &["sedge-plugin"]),
     ("sedge-plugins", "plugins/builtin", &["sedge-plugin", "sedge-hal"]),
     (
         "sedge",
         "runtime",
-        &["sedge-actors", "sedge-config", "sedge-hal", "sedge-mqtt", "sedge-plugin", "sedge-plugins"],
+        &[
+            "sedge-actors",
+            "sedge-config",
+            "sedge-hal",
+            "sedge-host",
+            "sedge-mqtt",
+            "sedge-plugin",
+            "sedge-plugins",
+        ],
     ),
 ];
 
@@ -24,6 +33,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("sedge-hal", &["kameo", "rumqttc", "toml"]),
     ("sedge-actors", &["rumqttc", "toml", "embedded-hal", "linux-embedded-hal", "gpiocdev"]),
     ("sedge-plugins", &["tokio", "kameo", "rumqttc", "toml", "linux-embedded-hal", "gpiocdev"]),
+    ("sedge-host", &["kameo", "rumqttc"]),
     ("sedge-mqtt", &["kameo", "toml", "linux-embedded-hal", "gpiocdev"]),
 ];
 
@@ -103,9 +113,15 @@ fn no_file_of_a_sensor_imports_tokio_files_clocks_or_linux() {
 
 #[test]
 fn only_the_runtime_reads_the_environment_and_installs_a_log() {
-    for folder in
-        ["plugins/api/src", "config/src", "hal/src", "actors/src", "plugins/mqtt/src", "plugins/builtin/src"]
-    {
+    for folder in [
+        "plugins/api/src",
+        "config/src",
+        "hal/src",
+        "actors/src",
+        "plugins/host/src",
+        "plugins/mqtt/src",
+        "plugins/builtin/src",
+    ] {
         for (file, text) in sources(folder) {
             for banned in ["env::var", "env::args", "tracing_subscriber"] {
                 assert!(!text.contains(banned), "{file} uses {banned}");

@@ -23,7 +23,22 @@ impl Config {
     }
 
     pub fn file(&self) -> String {
-        self.0.join("node.toml").display().to_string()
+        self.path("node.toml")
+    }
+
+    /// A path within the folder.
+    pub fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.join(name)).unwrap()
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
 }
 
@@ -38,7 +53,18 @@ fn command(args: &[&str]) -> Command {
     command.args(args).env_remove("SEDGE_LOG").kill_on_drop(true);
     // A folder without a sedge.toml.
     command.current_dir(std::env::temp_dir()).stdin(Stdio::null());
+    // What a node keeps stands beside its config, so that no two tests meet.
+    let file = args.iter().skip_while(|arg| **arg != "-c").nth(1).map(PathBuf::from);
+    if let Some(folder) = file.as_deref().and_then(|file| file.parent()) {
+        command.env("RUNTIME_DIRECTORY", folder.join("run")).env("XDG_DATA_HOME", folder.join("home"));
+        command.env_remove("STATE_DIRECTORY").env_remove("SEDGE_LOAD_PLUGINS");
+    }
     command
+}
+
+/// Runs a command that ends by itself, with variables.
+pub async fn run_with(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    within(command(args).envs(variables.iter().copied()).output()).await.unwrap()
 }
 
 /// Runs a command that ends by itself.
@@ -78,7 +104,17 @@ impl Running {
 
     /// Its lines are its log.
     pub fn logged(args: &[&str]) -> Self {
-        let mut child = command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::logged_with(args, &[])
+    }
+
+    /// As [`logged`](Self::logged), with variables.
+    pub fn logged_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = command(args)
+            .envs(variables.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = child.stderr.take().unwrap();
         Self { child, lines: BufReader::new(Box::new(log) as Box<_>).lines() }
     }

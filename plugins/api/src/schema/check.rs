@@ -12,7 +12,7 @@ use super::mistake::{shown, shown_with_type};
 use super::{
     Bounds, Format, Limit, Mistake, MistakeKind, Node, ROOT, Rules, Schema, Types, Unit, looks_secret,
 };
-use crate::duration;
+use crate::{Id, Name, duration};
 
 /// Steps that one check may take.
 const FUEL: u32 = 200_000;
@@ -210,13 +210,20 @@ fn number(rules: &Rules, n: &Number, value: &Value, place: &Place<'_>, found: &m
 
 fn string(rules: &Rules, text: &str, place: &Place<'_>, found: &mut Vec<Mistake>) {
     length(&rules.characters, text.chars().count(), Unit::Characters, place, found);
-    if rules.format == Format::Duration {
-        let shown = if place.secret { "***" } else { text };
-        if duration::parse(text).is_err()
-            && let Err(error) = duration::parse(shown)
-        {
-            found.push(place.mistake(MistakeKind::BadDuration(error)));
+    let shown = if place.secret { "***" } else { text };
+    match rules.format {
+        Format::Duration if duration::parse(text).is_err() => {
+            found.extend(
+                duration::parse(shown).err().map(|error| place.mistake(MistakeKind::BadDuration(error))),
+            );
         }
+        Format::Id if Id::new(text).is_err() => {
+            found.extend(Id::new(shown).err().map(|error| place.mistake(MistakeKind::BadWord(error))));
+        }
+        Format::Name if Name::new(text).is_err() => {
+            found.extend(Name::new(shown).err().map(|error| place.mistake(MistakeKind::BadWord(error))));
+        }
+        _ => {}
     }
 }
 
@@ -263,7 +270,7 @@ fn outside_of_format(format: Format, n: &Number) -> Option<String> {
             let limit = f64::from(f32::MAX);
             (n.as_f64()?.abs() > limit).then(|| format!("{:e} to {limit:e}", -limit))
         }
-        Format::None | Format::Duration => None,
+        Format::None | Format::Duration | Format::Id | Format::Name => None,
     }
 }
 

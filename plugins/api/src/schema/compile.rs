@@ -240,6 +240,8 @@ fn format(name: &str) -> Format {
     let integer = |min: i128, max: i128| Format::Integer { min, max };
     match name {
         "duration" => Format::Duration,
+        "sedge-id" => Format::Id,
+        "sedge-name" => Format::Name,
         "uint8" => integer(0, u8::MAX.into()),
         "uint16" => integer(0, u16::MAX.into()),
         "uint32" => integer(0, u32::MAX.into()),

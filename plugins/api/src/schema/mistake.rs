@@ -8,6 +8,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{Types, nearest};
+use crate::IdError;
 use crate::duration::DurationError;
 
 /// More words than this are not listed.
@@ -92,6 +93,8 @@ pub enum MistakeKind {
     },
     /// A text that is not a duration.
     BadDuration(DurationError),
+    /// No legal id or name.
+    BadWord(IdError),
     /// No value is allowed here.
     Refused,
     /// None of several shapes fits.
@@ -158,6 +161,7 @@ impl fmt::Display for MistakeKind {
             }
             Self::Repeated { found } => write!(f, "{found} stands here twice"),
             Self::BadDuration(error) => error.fmt(f),
+            Self::BadWord(error) => error.fmt(f),
             Self::Refused => f.write_str("nothing is allowed here"),
             Self::NoShape => f.write_str("this fits none of the shapes that are allowed here"),
             Self::Ambiguous => f.write_str("this fits more than one of the shapes that are allowed here"),

@@ -33,7 +33,7 @@
 //! | the root | `$schema`, `$id`, `$defs` |
 //!
 //! Two things are stricter than JSON Schema, because the value is deserialized into Rust afterwards: `1.0` is not an
-//! integer, and these formats are checked: `duration` (texts such as `"1h 30m"`, see [`crate::duration`]) and the number
+//! integer, and these formats are checked: `duration` (texts such as `"1h 30m"`, see [`crate::duration`]), `sedge-id` and `sedge-name`, and the number
 //! formats of schemars (`uint8`, `int32`, `float`, …). Other formats are annotations. A value under `writeOnly: true`
 //! or `format: "password"`, or under a key that [`looks_secret`], is never repeated in a mistake.
 //!
@@ -216,6 +216,8 @@ enum Format {
     #[default]
     None,
     Duration,
+    Id,
+    Name,
     Integer {
         min: i128,
         max: i128,

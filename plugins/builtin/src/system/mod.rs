@@ -82,7 +82,10 @@ impl Plugin for System {
         "system",
         env!("CARGO_PKG_VERSION"),
         "Measures the board: processor, memory, disks, networks, temperatures.",
-    );
+    )
+    .author(crate::AUTHOR)
+    .category(Category::Sensor)
+    .tags(&["processor", "memory", "disk", "network"]);
 
     async fn setup(args: &SystemArgs, ctx: Context) -> Result<Self, PluginError> {
         let every = args.settings.every.0;

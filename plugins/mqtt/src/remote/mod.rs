@@ -18,7 +18,7 @@ mod worker;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sedge_plugin::{Id, Name, Tool};
+use sedge_plugin::{Id, Name, Progress, Tool};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot};
 
@@ -170,13 +170,15 @@ impl Remote {
         Ok(found.first().map(|message| message.payload == ONLINE.as_bytes()))
     }
 
-    /// Calls a tool and waits for what becomes of it. What the tool itself says, also its error, stands in the result.
+    /// Calls a tool and waits for what becomes of it. What the tool itself says, also its error, stands in the result. How
+    /// far it is goes to `progress`.
     pub async fn call(
         &self,
         node: &Id,
         tool: &Name,
         args: Json,
         timeout: Duration,
+        progress: Progress,
     ) -> Result<ResultFrame, RemoteError> {
         // Not every broker says that nobody is subscribed; and one that keeps the call would hand it over when nobody
         // waits for it any more.
@@ -198,7 +200,7 @@ impl Remote {
             ..Message::default()
         };
         let (done, result) = oneshot::channel();
-        self.command(Command::Call { node: node.clone(), message, done }).await?;
+        self.command(Command::Call { node: node.clone(), message, progress, done }).await?;
         answer(timeout, result).await
     }
 

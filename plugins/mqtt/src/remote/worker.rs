@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use sedge_plugin::Id;
+use sedge_plugin::{Id, Progress};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::{RemoteError, Sighting};
 use crate::link::{Ack, Incoming, Limits, Link, LinkEvent, Message};
-use crate::wire::{Base, Place, ResultFrame};
+use crate::wire::{Answer, Base, Place, ResultFrame};
 
 /// Without a fence: this long without a retained message means that there are no more.
 const QUIET: Duration = Duration::from_millis(500);
@@ -33,7 +33,14 @@ type Done<T> = oneshot::Sender<Result<T, RemoteError>>;
 pub(super) enum Command {
     Retained { filter: String, done: Done<Vec<Incoming>> },
     Tail { filter: String, sink: mpsc::Sender<Result<Sighting, RemoteError>>, done: Done<()> },
-    Call { node: Id, message: Message, done: Done<ResultFrame> },
+    Call { node: Id, message: Message, progress: Progress, done: Done<ResultFrame> },
+}
+
+/// A call whose result is waited for.
+struct Waiting {
+    node: Id,
+    progress: Progress,
+    done: Done<ResultFrame>,
 }
 
 /// Retained messages being gathered.
@@ -67,7 +74,7 @@ pub(super) struct Worker {
     sent: HashMap<u64, Sent>,
     gatherings: BTreeMap<u64, Gathering>,
     watches: Vec<Watch>,
-    calls: HashMap<Vec<u8>, (Id, Done<ResultFrame>)>,
+    calls: HashMap<Vec<u8>, Waiting>,
     /// In the order in which the broker will answer; none where nobody waits for it.
     subscribing: VecDeque<Option<Done<()>>>,
 }
@@ -145,12 +152,12 @@ impl Worker {
                     self.watches.push(Watch { filter, sink });
                 }
             }
-            Command::Call { node, message, done } => self.call(node, message, done),
+            Command::Call { node, message, progress, done } => self.call(node, message, progress, done),
         }
     }
 
-    fn call(&mut self, node: Id, message: Message, done: Done<ResultFrame>) {
-        self.calls.retain(|_, (_, done)| !done.is_closed());
+    fn call(&mut self, node: Id, message: Message, progress: Progress, done: Done<ResultFrame>) {
+        self.calls.retain(|_, call| !call.done.is_closed());
         let limit = self.limits.max_packet_bytes;
         let key = message.correlation.clone().unwrap_or_default();
         let refused = if message.size() > limit {
@@ -164,7 +171,7 @@ impl Worker {
         };
         match refused {
             Some(error) => drop(done.send(Err(error))),
-            None => drop(self.calls.insert(key, (node, done))),
+            None => drop(self.calls.insert(key, Waiting { node, progress, done })),
         }
     }
 
@@ -198,13 +205,13 @@ impl Worker {
                 }
             }
             (Some(Sent::Call(key)), Ack::Refused(error)) => {
-                if let Some((node, done)) = self.calls.remove(&key) {
+                if let Some(Waiting { node, done, .. }) = self.calls.remove(&key) {
                     let _ =
                         done.send(Err(RemoteError::Denied(format!("calling a tool of `{node}`: {error}"))));
                 }
             }
             (Some(Sent::Call(key)), Ack::NobodyListens) => {
-                if let Some((node, done)) = self.calls.remove(&key) {
+                if let Some(Waiting { node, done, .. }) = self.calls.remove(&key) {
                     let _ = done.send(Err(RemoteError::NotConnected(node)));
                 }
             }
@@ -236,11 +243,14 @@ impl Worker {
         let Some(key) = message.correlation.filter(|key| self.calls.contains_key(key)) else { return };
         let result = serde_json::from_slice::<ResultFrame>(&message.payload)
             .map_err(|error| RemoteError::Protocol(format!("the answer cannot be read: {error}")));
-        if matches!(&result, Ok(frame) if !frame.is_done()) {
+        if let Ok(ResultFrame { answer: Answer::Progress { progress, text }, .. }) = &result {
+            if let Some(call) = self.calls.get(&key) {
+                call.progress.report(*progress, text.clone().unwrap_or_default());
+            }
             return;
         }
-        if let Some((_, done)) = self.calls.remove(&key) {
-            let _ = done.send(result);
+        if let Some(call) = self.calls.remove(&key) {
+            let _ = call.done.send(result);
         }
     }
 
@@ -276,7 +286,7 @@ impl Worker {
         for (_, gathering) in self.gatherings {
             let _ = gathering.done.send(Err(error.clone()));
         }
-        for (_, (_, done)) in self.calls {
+        for (_, Waiting { done, .. }) in self.calls {
             let _ = done.send(Err(error.clone()));
         }
         for watch in self.watches {

@@ -141,17 +141,7 @@ impl From<&PluginStatus> for Health {
     }
 }
 
-/// How much an event matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// Somebody should look at it.
-    Warning,
-    /// Something does not work.
-    Error,
-}
+pub use sedge_plugin::topics::Severity;
 
 /// Something happened: at `{node}/event/{type}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

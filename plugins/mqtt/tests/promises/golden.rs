@@ -132,6 +132,7 @@ fn the_answers_to_a_call() {
         tool: name("pump_set"),
         result,
         took: Duration::from_millis(12),
+        by: None,
     };
     let ts = Some(WALL_MS);
     golden("result.json", &ResultFrame::new(outcome(Ok(json!({ "on": true }))), ts));

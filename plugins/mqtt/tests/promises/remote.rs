@@ -8,7 +8,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use sedge_mqtt::Settings;
 use sedge_mqtt::remote::{Remote, RemoteError};
 use sedge_mqtt::wire::Answer;
-use sedge_plugin::{Secret, Tool, ToolErrorCode};
+use sedge_plugin::{Progress, Secret, Tool, ToolErrorCode};
 use serde_json::json;
 
 use super::support::brokers::{Broker, Kind};
@@ -18,6 +18,7 @@ use super::support::proxy::Proxy;
 
 super::with_both_brokers!(
     a_tool_is_called_and_its_result_comes_back,
+    a_tool_says_how_far_it_is_before_its_result,
     all_tools_are_found_and_nothing_is_waited_for,
     a_node_that_is_not_there_is_told_at_once,
     a_call_that_takes_too_long_is_told_so,
@@ -49,14 +50,28 @@ async fn node(broker: &Broker, named: &str) -> Node {
 async fn a_tool_is_called_and_its_result_comes_back(broker: Broker) {
     let node = node(&broker, "pi").await;
     let remote = connect(&broker).await;
-    let frame = remote.call(&id("pi"), &name("echo"), json!({ "on": true }), SOON).await.unwrap();
+    let frame = remote
+        .call(&id("pi"), &name("echo"), json!({ "on": true }), SOON, Progress::default())
+        .await
+        .unwrap();
     let Answer::Done { result, ms: 3, ts: Some(_) } = frame.answer else { panic!("{frame:?}") };
     assert_eq!(result, Ok(json!({ "on": true })));
-    let frame = remote.call(&id("pi"), &name("other"), json!({}), SOON).await.unwrap();
+    let frame = remote.call(&id("pi"), &name("other"), json!({}), SOON, Progress::default()).await.unwrap();
     let Answer::Done { result: Err(error), .. } = frame.answer else { panic!("{frame:?}") };
     assert_eq!(error.code, ToolErrorCode::NotFound);
     let calls = node.host.calls.lock().unwrap();
     assert_eq!((calls[0].from.as_str(), calls[0].timeout), ("cli-1", Some(SOON)));
+}
+
+async fn a_tool_says_how_far_it_is_before_its_result(broker: Broker) {
+    let _node = node(&broker, "pi").await;
+    let remote = connect(&broker).await;
+    let (told, heard) = std::sync::mpsc::channel();
+    let progress = Progress::to(move |update| drop(told.send(update)));
+    let frame = remote.call(&id("pi"), &name("steps"), json!({}), SOON, progress).await.unwrap();
+    assert!(frame.is_done());
+    let update = heard.try_recv().expect("told before the result");
+    assert_eq!((update.fraction, update.text.as_str()), (Some(0.4), "rinsing"));
 }
 
 async fn all_tools_are_found_and_nothing_is_waited_for(broker: Broker) {
@@ -86,7 +101,8 @@ async fn all_tools_are_found_and_nothing_is_waited_for(broker: Broker) {
 
 async fn a_node_that_is_not_there_is_told_at_once(broker: Broker) {
     let remote = connect(&broker).await;
-    let error = remote.call(&id("nobody"), &name("echo"), json!({}), SOON).await.unwrap_err();
+    let error =
+        remote.call(&id("nobody"), &name("echo"), json!({}), SOON, Progress::default()).await.unwrap_err();
     assert_eq!(error, RemoteError::NotConnected(id("nobody")));
     let node = node(&broker, "pi").await;
     let mut watcher = V5::connect(broker.address, "watcher").await;
@@ -94,7 +110,8 @@ async fn a_node_that_is_not_there_is_told_at_once(broker: Broker) {
     assert_eq!(watcher.message().await.text(), "online");
     node.kill();
     assert_eq!(watcher.message().await.text(), "offline");
-    let error = remote.call(&id("pi"), &name("echo"), json!({}), SOON).await.unwrap_err();
+    let error =
+        remote.call(&id("pi"), &name("echo"), json!({}), SOON, Progress::default()).await.unwrap_err();
     assert_eq!(error, RemoteError::NotConnected(id("pi")));
 }
 
@@ -102,7 +119,8 @@ async fn a_call_that_takes_too_long_is_told_so(broker: Broker) {
     let _node = node(&broker, "pi").await;
     let remote = connect(&broker).await;
     let soon = Duration::from_millis(50);
-    let error = remote.call(&id("pi"), &name("slow"), json!({}), soon).await.unwrap_err();
+    let error =
+        remote.call(&id("pi"), &name("slow"), json!({}), soon, Progress::default()).await.unwrap_err();
     assert_eq!(error, RemoteError::Timeout(soon));
 }
 
@@ -153,7 +171,7 @@ async fn a_lost_broker_ends_everything_with_an_error(broker: Broker) {
     let remote = Remote::connect(&settings(proxy.address), "cli-1").await.unwrap();
     let mut tail = remote.tail(None, None).await.unwrap();
     let (pi, slow) = (id("pi"), name("slow"));
-    let call = remote.call(&pi, &slow, json!({}), SOON);
+    let call = remote.call(&pi, &slow, json!({}), SOON, Progress::default());
     let cut = async {
         _node.until_begun(1).await;
         proxy.cut();

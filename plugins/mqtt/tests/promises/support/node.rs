@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sedge_mqtt::{MqttBridge, Settings};
-use sedge_plugin::context::Host;
+use sedge_plugin::context::{Erased, Host};
 use sedge_plugin::directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
+use sedge_plugin::http::{HttpError, Request, Response};
 use sedge_plugin::reading::{Boot, Draft, Frame, Reading, Taken};
 use sedge_plugin::topic::Observer;
 use sedge_plugin::{
@@ -61,8 +62,41 @@ impl Host for FakeHost {
     }
     fn announce(&self, _: &Id, _: SensorDescriptor) {}
     fn withdraw(&self, _: &Id, _: &Id) {}
-    fn publish(&self, _: TypeId, _: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, ()> {
+    fn publish(&self, _: TypeId, _: Arc<dyn Any + Send + Sync>, _: Option<Option<Id>>) -> BoxFuture<'_, ()> {
         Box::pin(async {})
+    }
+    fn fire(&self, _: TypeId, message: Erased) -> BoxFuture<'_, Result<Erased, Erased>> {
+        Box::pin(async { Err(message) })
+    }
+    fn config(&self) -> Arc<serde_json::Value> {
+        Arc::default()
+    }
+    fn latest(&self, _: &Id) -> Option<Arc<sedge_plugin::Reading>> {
+        None
+    }
+    fn data_dir(&self, _: &Id) -> Result<std::path::PathBuf, PluginError> {
+        Err(PluginError::unmet("no place for data"))
+    }
+    fn load<'a>(
+        &'a self,
+        _: &'a Id,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Option<serde_json::Value>, PluginError>> {
+        Box::pin(async { Ok(None) })
+    }
+    fn store<'a>(
+        &'a self,
+        _: &'a Id,
+        _: &'a str,
+        _: Option<serde_json::Value>,
+    ) -> BoxFuture<'a, Result<(), PluginError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn metrics(&self) -> Arc<sedge_plugin::metrics::Registry> {
+        Arc::default()
+    }
+    fn http(&self, _: Request) -> BoxFuture<'static, Result<Response, HttpError>> {
+        Box::pin(async { Err(HttpError("nobody".into())) })
     }
     fn call(&self, call: ToolCall) -> BoxFuture<'_, ToolOutcome> {
         Box::pin(async move {
@@ -70,6 +104,10 @@ impl Host for FakeHost {
             self.begun.send_modify(|begun| *begun += 1);
             let result = match call.tool.as_str() {
                 "echo" => Ok(call.args),
+                "steps" => {
+                    call.progress.report(0.4, "rinsing");
+                    Ok(json!("clean"))
+                }
                 "large" => Ok(json!("x".repeat(300 * 1024))),
                 "slow" => {
                     self.gate.acquire().await.unwrap().forget();
@@ -77,7 +115,7 @@ impl Host for FakeHost {
                 }
                 _ => Err(ToolError::new(ToolErrorCode::NotFound, "no such tool")),
             };
-            ToolOutcome { id: call.id, tool: call.tool, result, took: Duration::from_millis(3) }
+            ToolOutcome { id: call.id, tool: call.tool, result, took: Duration::from_millis(3), by: None }
         })
     }
     fn directory(&self) -> Arc<Directory> {
@@ -128,6 +166,7 @@ pub fn status(plugin: &str, state: State) -> PluginStatus {
         since_ms: Some(WALL_MS),
         restarts: 2,
         dropped: 0,
+        service_of: None,
     }
 }
 

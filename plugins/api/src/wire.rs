@@ -1,20 +1,22 @@
-//! The reading frame: `{"ts":…,"seq":4711,"boot":"9f3c21ab","fields":{"temperature":21.53}}`.
+//! The reading frame, a reading as JSON: `{"ts":…,"seq":4711,"boot":"9f3c21ab","fields":{"temperature":21.53}}`.
 //!
 //! ```
-//! use sedge_mqtt::wire::ReadingFrame;
+//! use sedge_plugin::wire::ReadingFrame;
 //! let frame: ReadingFrame =
 //!     serde_json::from_str(r#"{"ts":null,"seq":1,"boot":"9f3c21ab","fields":{"level":4}}"#).unwrap();
 //! assert_eq!(frame.get("level"), Some(&4.0.into()));
 //! ```
 //!
-//! Never a NaN or an infinity: such a value is null, with its reason beside it.
+//! The bridge publishes it, destinations write it, the command line reads it: one form for all of them. Never a NaN or an
+//! infinity: such a value is null, with its reason beside it.
 
 use std::fmt;
 use std::marker::PhantomData;
 
-use sedge_plugin::{Boot, Quality, Reading, Value};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::{Boot, Quality, Reading, Value};
 
 /// Up to here a whole number is exact in a double.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -23,12 +25,12 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ReadingFrame {
     /// When it was taken, in milliseconds since 1970; none while the node's wall time was not known.
-    #[serde(with = "super::wall")]
+    #[serde(with = "wall")]
     pub ts: Option<i64>,
     /// Counts from 1 per sensor and boot. A hole is a loss.
     pub seq: u64,
     /// The start of the process that took it.
-    #[serde(with = "super::boot")]
+    #[serde(with = "boot")]
     pub boot: Boot,
     /// The fields in the driver's order; none is a value that could not be taken.
     #[serde(with = "pairs")]
@@ -53,11 +55,6 @@ impl ReadingFrame {
         self.fields.iter().find(|(name, _)| name == field)?.1.as_ref()
     }
 }
-
-/// The readings of an outage, as `{node}/backlog/{sensor}` carries them: a JSON array, the oldest first.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct BacklogFrame(pub Vec<ReadingFrame>);
 
 impl From<&Reading> for ReadingFrame {
     fn from(reading: &Reading) -> Self {
@@ -88,6 +85,46 @@ impl From<&Reading> for ReadingFrame {
             frame.fields.push((name, value.ok()));
         }
         frame
+    }
+}
+
+/// A wall time in milliseconds as RFC 3339, or null: for `#[serde(with = "wall")]`.
+pub mod wall {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(missing_docs, reason = "what serde asks for")]
+    pub fn serialize<S: Serializer>(ms: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+        match ms {
+            Some(ms) => serializer.serialize_str(&crate::clock::rfc3339(*ms)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    #[expect(missing_docs, reason = "what serde asks for")]
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let ms = crate::clock::parse_rfc3339(&text);
+        ms.map(Some).ok_or_else(|| D::Error::custom(format!("`{text}` is not a time")))
+    }
+}
+
+/// A [`Boot`] as eight hex digits: for `#[serde(with = "boot")]`.
+pub mod boot {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::Boot;
+
+    #[expect(missing_docs, reason = "what serde asks for")]
+    pub fn serialize<S: Serializer>(boot: &Boot, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(boot)
+    }
+
+    #[expect(missing_docs, reason = "what serde asks for")]
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Boot, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let legal = text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let number = legal.then(|| u32::from_str_radix(&text, 16).ok()).flatten();
+        number.map(Boot).ok_or_else(|| D::Error::custom(format!("`{text}` is not eight hex digits")))
     }
 }
 
@@ -173,9 +210,9 @@ impl Item for Quality {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use sedge_plugin::{Frame, Id, Taken};
 
     use super::*;
+    use crate::{Frame, Id, Taken};
 
     fn reading(frame: Frame, wall_ms: Option<i64>) -> Reading {
         let taken = Taken { up_ms: 5000, wall_ms };

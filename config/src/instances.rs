@@ -1,0 +1,137 @@
+//! All instances of a config while they are checked: each by itself, then against each other.
+//!
+//! It must not put an instance in the config that could not be told apart from another one.
+
+use crate::bus::{Bus, BusKeys, Need};
+use crate::catalogue::{Catalogue, Section};
+use crate::chains;
+use crate::conflicts;
+use crate::destination::{Destination, DestinationKeys};
+use crate::gpio::{Gpio, GpioKeys};
+use crate::guard::{self, Guard, GuardKeys};
+use crate::instance::{Instance, Read, read_all};
+use crate::plugin::{self, Plugin, PluginKeys};
+use crate::processor::{Processor, ProcessorKeys};
+use crate::report::{Fault, Report};
+use crate::sensor::{self, Sensor, SensorKeys};
+use crate::{Config, Mqtt, Node};
+
+pub(crate) struct Instances {
+    buses: Vec<Read<BusKeys>>,
+    sensors: Vec<Read<SensorKeys>>,
+    gpios: Vec<Read<GpioKeys>>,
+    plugins: Vec<Read<PluginKeys>>,
+    processors: Vec<Read<ProcessorKeys>>,
+    destinations: Vec<Read<DestinationKeys>>,
+    guards: Vec<Read<GuardKeys>>,
+}
+
+impl Instances {
+    /// Reads each by itself.
+    pub(crate) fn read(report: &mut Report<'_>, catalogue: &Catalogue) -> Self {
+        let mut instances = Self {
+            buses: read_all(report, catalogue),
+            sensors: read_all(report, catalogue),
+            gpios: read_all(report, catalogue),
+            plugins: read_all(report, catalogue),
+            processors: read_all(report, catalogue),
+            destinations: read_all(report, catalogue),
+            guards: read_all(report, catalogue),
+        };
+        instances.sensors.iter_mut().for_each(|sensor| sensor::check(report, catalogue, sensor));
+        instances.plugins.iter().for_each(|plugin| plugin::check(report, catalogue, plugin));
+        instances.guards.iter().for_each(|guard| guard::check(report, catalogue, guard));
+        instances.guards.extend(guard::misspelt(report));
+        instances
+    }
+
+    /// Checks the instances against each other. Gives the pointers of those that have no id of their own.
+    pub(crate) fn check(&self, report: &mut Report<'_>, catalogue: &Catalogue) -> Vec<String> {
+        for Read { instance, keys, .. } in &self.sensors {
+            let is_i2c =
+                catalogue.find(Section::Sensor, &keys.kind).is_some_and(|kind| !kind.addresses.is_empty());
+            if let Some(bus) = &keys.bus {
+                conflicts::check_bus(report, &self.buses, instance, bus, is_i2c.then_some(Need::I2c));
+            }
+        }
+        for Read { instance, keys, .. } in &self.gpios {
+            if let Some(bus) = &keys.bus {
+                conflicts::check_bus(report, &self.buses, instance, bus, Some(Need::Gpio));
+            }
+        }
+        conflicts::shared_addresses(report, &self.sensors);
+        conflicts::shared_lines(report, &self.gpios);
+        self.check_chains(report);
+        conflicts::taken_ids(report, catalogue, self.all())
+    }
+
+    fn check_chains(&self, report: &mut Report<'_>) {
+        let processors: Vec<&Instance> = self.processors.iter().map(|read| &read.instance).collect();
+        for Read { instance, keys, .. } in &self.sensors {
+            chains::check_process(report, instance, keys.process.as_deref().unwrap_or_default(), &processors);
+        }
+        let sensors = self.sensors.iter().map(|read| &read.instance);
+        let sensors: Vec<&Instance> = sensors.chain(self.gpios.iter().map(|read| &read.instance)).collect();
+        for Read { instance, keys, .. } in &self.processors {
+            chains::check_sensors(report, instance, keys.sensors.as_deref().unwrap_or_default(), &sensors);
+        }
+        for Read { instance, keys, .. } in &self.destinations {
+            chains::check_sensors(report, instance, keys.sensors.as_deref().unwrap_or_default(), &sensors);
+        }
+    }
+
+    /// All that share one name space; guards have their own.
+    fn all(&self) -> Vec<&Instance> {
+        let buses = self.buses.iter().map(|read| &read.instance);
+        let sensors = self.sensors.iter().map(|read| &read.instance);
+        let gpios = self.gpios.iter().map(|read| &read.instance);
+        let plugins = self.plugins.iter().map(|read| &read.instance);
+        let processors = self.processors.iter().map(|read| &read.instance);
+        let destinations = self.destinations.iter().map(|read| &read.instance);
+        buses.chain(sensors).chain(gpios).chain(plugins).chain(processors).chain(destinations).collect()
+    }
+
+    /// What has an id of its own, each with its fault.
+    pub(crate) fn into_config(
+        self,
+        report: &Report<'_>,
+        losers: &[String],
+        node: Node,
+        mqtt: Mqtt,
+        plugin_paths: Vec<std::path::PathBuf>,
+    ) -> Config {
+        let own = |instance: &Instance| report.fault_of(&instance.pointer);
+        let buses = self.buses.clone();
+        let or_bus = |instance: &Instance, bus: Option<&str>| fault(report, &buses, instance, bus);
+        Config {
+            node,
+            mqtt,
+            plugin_paths,
+            buses: made(self.buses, losers, |read| Bus::new(own(&read.instance), read)),
+            sensors: made(self.sensors, losers, |read| {
+                Sensor::new(or_bus(&read.instance, read.keys.bus.as_deref()), read)
+            }),
+            gpios: made(self.gpios, losers, |read| {
+                Gpio::new(or_bus(&read.instance, read.keys.bus.as_deref()), read)
+            }),
+            plugins: made(self.plugins, losers, |read| Plugin::new(own(&read.instance), read)),
+            processors: made(self.processors, losers, |read| Processor::new(own(&read.instance), read)),
+            destinations: made(self.destinations, losers, |read| Destination::new(own(&read.instance), read)),
+            guards: made(self.guards, &[], |read| Guard::new(report, own(&read.instance), read)),
+        }
+    }
+}
+
+fn made<K, I>(all: Vec<Read<K>>, losers: &[String], make: impl Fn(Read<K>) -> I) -> Vec<I> {
+    all.into_iter().filter(|read| !losers.contains(&read.instance.pointer)).map(make).collect()
+}
+
+/// Why an instance cannot run: its own mistakes, or those of its bus.
+fn fault(report: &Report<'_>, buses: &[Read<BusKeys>], instance: &Instance, bus: Option<&str>) -> Fault {
+    let own = report.fault_of(&instance.pointer);
+    let bus = bus.and_then(|bus| conflicts::find_bus(buses, bus));
+    let Some(bus) = bus.filter(|_| own.text.is_none()) else { return own };
+    let what = format!("bus `{}` is misconfigured", bus.instance.name);
+    let place = conflicts::bus_place(report, instance);
+    report.fault_by(&place, &what, &bus.instance.pointer).unwrap_or(own)
+}

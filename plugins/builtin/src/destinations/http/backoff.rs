@@ -1,0 +1,60 @@
+//! How long to wait before a batch is sent again: longer each time, and never the same on two nodes.
+//!
+//! Drawn evenly between half the ceiling and all of it; the ceiling doubles. The random source is a seed of the caller's,
+//! so that a test knows what it draws.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// The waits between attempts.
+pub(super) struct Backoff {
+    random: u64,
+    ceiling: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { random: seed, ceiling: FIRST }
+    }
+
+    /// The wait after one more failure.
+    pub(super) fn next(&mut self) -> Duration {
+        let wait = self.ceiling.mul_f64(0.5 + self.draw() / 2.0);
+        self.ceiling = (self.ceiling * 2).min(LONGEST);
+        wait
+    }
+
+    /// The next failure is the first.
+    pub(super) fn reset(&mut self) {
+        self.ceiling = FIRST;
+    }
+
+    /// From 0 up to 1, by SplitMix64.
+    fn draw(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let high = u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or(u32::MAX);
+        f64::from(high) / (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_waits_double_up_to_two_minutes_and_differ_from_node_to_node() {
+        let (mut one, mut other) = (Backoff::new(1), Backoff::new(2));
+        for ceiling in [2, 4, 8, 16, 32, 64, 120, 120] {
+            let (wait, ceiling) = (one.next(), Duration::from_secs(ceiling));
+            assert!((ceiling / 2..=ceiling).contains(&wait), "{wait:?}");
+            assert_ne!(wait, other.next());
+        }
+        one.reset();
+        assert!(one.next() <= FIRST);
+    }
+}

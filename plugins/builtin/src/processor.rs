@@ -1,0 +1,395 @@
+//! Makes a plugin of a processor: its sensors, its place among the others, its health, which an author inherits.
+//!
+//! A sensor may name a chain of its own, `process = ["a", "b"]`, and a processor may be for some sensors or for all. A
+//! reading goes through its sensor's own chain first, in that order; then through the others, by priority; last through
+//! [`plausible`](crate::plausible), which rounds. Validators run after all of them, in the same order among themselves.
+//! Descriptors go the same way, so that units and ranges follow.
+//!
+//! ```
+//! use sedge_plugin::{Id, Plugin, testing::{TestNode, block_on}};
+//! use sedge_plugins::{processor::{Applies, ProcessorArgs, ProcessorPlugin}, processors};
+//!
+//! let args = ProcessorArgs {
+//!     kind: processors::kind("convert").unwrap(),
+//!     settings: serde_json::json!({ "to": "°F" }),
+//!     applies: Applies { chains: [(Id::new("porch").unwrap(), 0)].into(), ..Applies::all(100) },
+//! };
+//! assert!(block_on(ProcessorPlugin::setup(&args, TestNode::new().context("imperial"))).is_ok());
+//! ```
+//!
+//! Its steps run in whoever submits; it holds a lock only while a step runs, one for all sensors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sedge_plugin::prelude::*;
+use sedge_plugin::processor::Processing;
+use serde_json::Value as Json;
+
+/// The priority of the first place of a sensor's own chain. Places are below 100, where the others begin.
+pub const OWN_CHAIN: i32 = 10;
+/// Processors that a sensor's own chain may name, at most.
+pub const LONGEST_CHAIN: u16 = 90;
+
+/// What a processor is given: outlives its restarts.
+pub struct ProcessorArgs {
+    /// What it is.
+    pub kind: &'static ProcessorKind,
+    /// Its own settings, which fit the schema of its kind.
+    pub settings: Json,
+    /// Whose readings it sees, and where it stands.
+    pub applies: Applies,
+}
+
+/// Whose readings a processor sees, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applies {
+    /// The sensors that it is for; none for all of them.
+    pub sensors: Option<BTreeSet<Id>>,
+    /// Its place among the processors that are no sensor's own: lower runs earlier. 100 is the usual one.
+    pub priority: i32,
+    /// The sensors that name it in their own chain, whether or not it is for them, with its place there from 0. It sees
+    /// their readings there and not once more.
+    pub chains: BTreeMap<Id, u16>,
+}
+
+impl Applies {
+    /// To all sensors.
+    pub fn all(priority: i32) -> Self {
+        Self { sensors: None, priority, chains: BTreeMap::new() }
+    }
+
+    /// To some sensors.
+    pub fn to(sensors: impl IntoIterator<Item = Id>, priority: i32) -> Self {
+        Self { sensors: Some(sensors.into_iter().collect()), ..Self::all(priority) }
+    }
+
+    /// How it subscribes: once for each place of an own chain, and once for all others.
+    fn places(&self) -> Vec<Options> {
+        let mut chains = BTreeMap::<u16, Vec<Id>>::new();
+        for (sensor, place) in &self.chains {
+            chains.entry(*place).or_default().push(sensor.clone());
+        }
+        let own = chains.into_iter().map(|(place, sensors)| own_chain(place).only(sensors));
+        let others = Options::priority(self.priority);
+        let others = match &self.sensors {
+            None => Some(others),
+            Some(sensors) => {
+                let rest: Vec<Id> =
+                    sensors.iter().filter(|id| !self.chains.contains_key(*id)).cloned().collect();
+                (!rest.is_empty()).then(|| others.only(rest))
+            }
+        };
+        own.chain(others).collect()
+    }
+}
+
+fn own_chain(place: u16) -> Options {
+    Options::priority(OWN_CHAIN + i32::from(place.min(LONGEST_CHAIN - 1)))
+}
+
+/// A processor.
+pub struct ProcessorPlugin;
+
+impl Plugin for ProcessorPlugin {
+    type Args = ProcessorArgs;
+    const MANIFEST: Manifest = Manifest::new(
+        "processor",
+        env!("CARGO_PKG_VERSION"),
+        "Changes, judges or holds back readings on their way.",
+    )
+    .author(crate::AUTHOR)
+    .category(Category::Processor);
+
+    /// The processor that works was made with the hooks; this says why there is none.
+    async fn setup(args: &ProcessorArgs, ctx: Context) -> Result<Self, PluginError> {
+        if args.applies.chains.values().any(|place| *place >= LONGEST_CHAIN) {
+            let text = format!("a sensor's `process` names at most {LONGEST_CHAIN} processors");
+            return Err(PluginError::Settings(text.into()));
+        }
+        (args.kind.make)(&args.settings, &ctx).map(|_| Self)
+    }
+
+    fn hooks(hooks: &mut impl Hooks<Self>, args: &ProcessorArgs, ctx: &Context) {
+        let Ok(processor) = (args.kind.make)(&args.settings, ctx) else { return };
+        let processor = Arc::new(Mutex::new(processor));
+        for options in args.applies.places() {
+            // The one that is for all sensors leaves out those that have it in their own chain.
+            let elsewhere =
+                if options.only.is_none() { args.applies.chains.clone() } else { BTreeMap::new() };
+            register(hooks, args.kind.stage, options, Arc::new(elsewhere), &processor);
+        }
+    }
+}
+
+type Shared = Arc<Mutex<Box<dyn Processing>>>;
+
+fn register(
+    hooks: &mut impl Hooks<ProcessorPlugin>,
+    stage: Stage,
+    options: Options,
+    elsewhere: Arc<BTreeMap<Id, u16>>,
+    processor: &Shared,
+) {
+    let (shared, skipped) = (processor.clone(), elsewhere.clone());
+    hooks.inline::<topics::Describe>(options.clone(), move |sensor| {
+        if skipped.contains_key(&sensor.id) {
+            return Ok(Step::Pass);
+        }
+        let mut described = sensor.clone();
+        lock(&shared).describe(&mut described);
+        Ok(if described == *sensor { Step::Pass } else { Step::Replace(described) })
+    });
+    let shared = processor.clone();
+    let step = move |draft: &Draft| {
+        if elsewhere.contains_key(&draft.sensor) { Ok(Step::Pass) } else { lock(&shared).process(draft) }
+    };
+    match stage {
+        Stage::Process => hooks.inline::<topics::Process>(options, step),
+        Stage::Validate => hooks.inline::<topics::Validate>(options, step),
+    }
+}
+
+/// A step that panicked was told by the node; what it kept is as good as it was before.
+fn lock(shared: &Shared) -> MutexGuard<'_, Box<dyn Processing>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::Any;
+
+    use sedge_plugin::testing::{TestNode, block_on};
+    use sedge_plugin::topic::{Around, Chain, Collect, First, Observe};
+    use serde_json::json;
+
+    use super::*;
+    use crate::processors;
+    use crate::processors::common::bench::{draft, frame};
+
+    /// Remembers what is registered, and runs it as a node does.
+    #[derive(Default)]
+    struct Recorder(Vec<Registered>);
+
+    struct Registered {
+        topic: &'static str,
+        options: Options,
+        step: ErasedStep,
+    }
+
+    /// From a topic's message to what its step makes of it.
+    type ErasedStep = Box<dyn Fn(&dyn Any) -> Box<dyn Any>>;
+
+    impl<P: Plugin> Hooks<P> for Recorder {
+        fn inline<T: Topic<Kind = Chain>>(
+            &mut self,
+            options: Options,
+            step: impl Fn(&T::Message) -> Result<Step<T::Message>, PluginError> + Send + Sync + 'static,
+        ) where
+            T::Message: Clone,
+        {
+            let step = Box::new(move |message: &dyn Any| {
+                Box::new(step(message.downcast_ref().unwrap()).unwrap()) as Box<dyn Any>
+            });
+            self.0.push(Registered { topic: T::NAME, options, step });
+        }
+        fn observe<T: Topic<Kind = Observe>>(&mut self, _: Options)
+        where
+            P: Observer<T>,
+        {
+            unreachable!();
+        }
+        fn chain<T: Topic<Kind = Chain>>(&mut self, _: Options)
+        where
+            P: Link<T>,
+            T::Message: Clone,
+        {
+            unreachable!();
+        }
+        fn collect<T: Topic<Kind = Collect>>(&mut self, _: Options)
+        where
+            P: Answer<T>,
+        {
+            unreachable!();
+        }
+        fn first<T: Topic<Kind = First>>(&mut self, _: Options)
+        where
+            P: Answer<T>,
+        {
+            unreachable!();
+        }
+        fn around<T: Topic<Kind = Around>>(
+            &mut self,
+            _: Options,
+            _: impl Fn(T::Message, Next<T>) -> BoxFuture<'static, Result<T::Answer, PluginError>>
+            + Send
+            + Sync
+            + 'static,
+        ) where
+            T::Message: Clone,
+            T::Answer: Clone + Sync,
+        {
+            unreachable!();
+        }
+        fn tools(&mut self)
+        where
+            P: Tools,
+        {
+            unreachable!();
+        }
+        fn service<S: Plugin>(&mut self, _: &str, _: S::Args) {
+            unreachable!();
+        }
+    }
+
+    impl Recorder {
+        fn of(kind: &str, settings: Json, applies: Applies) -> Self {
+            let mut hooks = Self::default();
+            let args = ProcessorArgs { kind: processors::kind(kind).unwrap(), settings, applies };
+            ProcessorPlugin::hooks(&mut hooks, &args, &TestNode::new().context("p"));
+            hooks.0.sort_by_key(|registered| registered.options.priority);
+            hooks
+        }
+
+        /// Topic, priority and sensors of each registration.
+        fn rows(&self) -> Vec<(&str, i32, String)> {
+            let sensors = |options: &Options| match &options.only {
+                None => "all".to_owned(),
+                Some(only) => only.iter().map(Id::as_str).collect::<Vec<_>>().join(" "),
+            };
+            self.0.iter().map(|r| (r.topic, r.options.priority, sensors(&r.options))).collect()
+        }
+
+        fn fire<T: Topic<Kind = Chain>>(&self, mut message: T::Message) -> T::Message
+        where
+            T::Message: Clone,
+        {
+            for registered in self.0.iter().filter(|registered| registered.topic == T::NAME) {
+                let only = registered.options.only.as_ref();
+                if only.is_some_and(|only| !only.contains(T::key(&message).unwrap())) {
+                    continue;
+                }
+                match *(registered.step)(&message).downcast::<Step<T::Message>>().unwrap() {
+                    Step::Pass => {}
+                    Step::Replace(next) => message = next,
+                    Step::Veto(reason) => panic!("{reason}"),
+                }
+            }
+            message
+        }
+    }
+
+    fn id(id: &str) -> Id {
+        Id::new(id).unwrap()
+    }
+
+    fn add_one() -> Json {
+        json!({ "field": "v", "offset": 1 })
+    }
+
+    fn value(hooks: &Recorder, sensor: &str) -> f64 {
+        let draft = hooks.fire::<topics::Process>(draft(sensor, 0, frame(&[("v", 0.0)])));
+        draft.frame.samples[0].number().unwrap()
+    }
+
+    #[test]
+    fn without_sensors_it_is_for_all_at_its_priority() {
+        let hooks = Recorder::of("calibrate", add_one(), Applies::all(250));
+        assert_eq!(hooks.rows(), [("describe", 250, "all".into()), ("process", 250, "all".into())]);
+        assert_eq!(value(&hooks, "anyone"), 1.0);
+    }
+
+    #[test]
+    fn a_sensors_own_chain_comes_first_and_each_place_is_registered_once() {
+        let chains = [(id("a"), 0), (id("b"), 2), (id("c"), 0)].into();
+        let hooks =
+            Recorder::of("calibrate", add_one(), Applies { chains, ..Applies::to([id("b"), id("d")], 100) });
+        let process: Vec<_> = hooks.rows().into_iter().filter(|row| row.0 == "process").collect();
+        assert_eq!(
+            process,
+            [("process", 10, "a c".into()), ("process", 12, "b".into()), ("process", 100, "d".into())]
+        );
+        for (sensor, expected) in [("a", 1.0), ("b", 1.0), ("c", 1.0), ("d", 1.0), ("e", 0.0)] {
+            assert_eq!(value(&hooks, sensor), expected, "{sensor}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_for_all_and_in_a_chain_runs_once() {
+        let chains = [(id("a"), 1)].into();
+        let hooks = Recorder::of("calibrate", add_one(), Applies { chains, ..Applies::all(100) });
+        assert_eq!(hooks.rows().len(), 4);
+        assert_eq!((value(&hooks, "a"), value(&hooks, "b")), (1.0, 1.0));
+        const FIELDS: &[Field] = &[Field::new("v", Unit::Volt).range(0.0, 5.0)];
+        let sensor = hooks.fire::<topics::Describe>(SensorDescriptor::new(id("a"), "x", "1", "here", FIELDS));
+        assert_eq!(sensor.fields["v"].max, Some(6.0));
+    }
+
+    #[test]
+    fn one_that_is_for_nobody_but_a_chain_registers_there_alone() {
+        let hooks = Recorder::of(
+            "calibrate",
+            add_one(),
+            Applies { chains: [(id("a"), 0)].into(), ..Applies::to([], 100) },
+        );
+        assert_eq!(hooks.rows(), [("describe", 10, "a".into()), ("process", 10, "a".into())]);
+    }
+
+    #[test]
+    fn a_validator_is_a_step_of_validation() {
+        let hooks = Recorder::of("range", json!({ "field": "v", "max": -1 }), Applies::all(100));
+        assert_eq!(hooks.rows().iter().map(|row| row.0).collect::<Vec<_>>(), ["describe", "validate"]);
+        let draft = hooks.fire::<topics::Validate>(draft("x", 0, frame(&[("v", 0.0)])));
+        assert_eq!(draft.frame.samples[0].quality, Quality::OutOfRange);
+    }
+
+    #[test]
+    fn descriptor_and_reading_are_changed_by_one_and_the_same() {
+        let hooks = Recorder::of("convert", json!({ "to": "°F" }), Applies::all(100));
+        assert_eq!(value(&hooks, "x"), 0.0, "its unit is not known yet");
+        const FIELDS: &[Field] = &[Field::new("v", Unit::Celsius)];
+        let sensor = hooks.fire::<topics::Describe>(SensorDescriptor::new(id("x"), "x", "1", "here", FIELDS));
+        assert_eq!(sensor.fields["v"].unit, Unit::Fahrenheit);
+        assert!((value(&hooks, "x") - 32.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_step_that_panicked_does_not_end_the_others() {
+        struct Touchy(u32);
+        impl Processing for Touchy {
+            fn describe(&mut self, _: &mut SensorDescriptor) {}
+            fn process(&mut self, _: &Draft) -> Result<Step<Draft>, PluginError> {
+                self.0 += 1;
+                assert!(self.0 != 1, "the first of all");
+                Ok(Step::Pass)
+            }
+        }
+        let shared: Shared = Arc::new(Mutex::new(Box::new(Touchy(0))));
+        let mut hooks = Recorder::default();
+        register(&mut hooks, Stage::Process, Options::default(), Arc::default(), &shared);
+        let run = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| value(&hooks, "x")));
+        assert!(run().is_err());
+        assert_eq!(run().unwrap(), 0.0);
+    }
+
+    #[test]
+    fn wrong_settings_are_told_by_the_setup_and_register_nothing() {
+        let refused = |settings, applies| {
+            let args = ProcessorArgs { kind: processors::kind("convert").unwrap(), settings, applies };
+            let mut hooks = Recorder::default();
+            let ctx = TestNode::new().context("p");
+            ProcessorPlugin::hooks(&mut hooks, &args, &ctx);
+            match block_on(ProcessorPlugin::setup(&args, ctx)) {
+                Err(PluginError::Settings(text)) => (hooks.0.len(), text),
+                other => panic!("{:?}", other.err()),
+            }
+        };
+        let (registered, text) = refused(json!({ "to": "lx" }), Applies::all(100));
+        assert!(registered == 0 && text.contains("possible"), "{text}");
+        let (registered, text) = refused(json!({ "to": "K", "form": 1 }), Applies::all(100));
+        assert!(registered == 0 && text.contains("form"), "{text}");
+        let chains = [(id("a"), LONGEST_CHAIN)].into();
+        let (_, text) = refused(json!({ "to": "K" }), Applies { chains, ..Applies::all(100) });
+        assert!(text.contains("at most 90"), "{text}");
+    }
+}

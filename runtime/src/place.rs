@@ -1,0 +1,65 @@
+//! Where a node keeps things: its data, and the socket at which it is asked.
+//!
+//! | what | where, the first that fits |
+//! |---|---|
+//! | data | `[node] data`; `$STATE_DIRECTORY`; `/var/lib/sedge`; `$XDG_DATA_HOME/sedge` or `~/.local/share/sedge` |
+//! | socket | `$RUNTIME_DIRECTORY`; `/run/sedge`; `$XDG_RUNTIME_DIR/sedge`; `/tmp/sedge-UID` |
+//! | plugins | `plugins/` beside the config; `$XDG_DATA_HOME/sedge/plugins`; `/usr/local/lib/sedge/plugins`; `/usr/lib/sedge/plugins` |
+//!
+//! Data has a folder per node, because two nodes may run on one machine; a folder that the config names is one node's.
+
+use std::env::var_os;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use sedge_plugin::Id;
+
+/// The folder for a node's data; none where there is no place for it.
+pub(crate) fn data(configured: Option<&Path>, node: &Id) -> Option<PathBuf> {
+    if let Some(folder) = configured {
+        return Some(folder.into());
+    }
+    let system = PathBuf::from("/var/lib/sedge");
+    let state = var_os("STATE_DIRECTORY").map(PathBuf::from);
+    let folder = state.or_else(|| is_writable(&system).then_some(system)).or_else(user_data)?;
+    Some(folder.join(node.as_str()))
+}
+
+/// The folder for what belongs to the user.
+pub(crate) fn user_data() -> Option<PathBuf> {
+    let home = || var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    let folder = var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    folder.or_else(home).map(|folder| folder.join("sedge"))
+}
+
+/// The folders in which the sockets of nodes may be, in the order in which they are tried.
+pub(crate) fn socket_folders() -> Vec<PathBuf> {
+    let given = var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+    let user = var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("sedge"));
+    let own = uid().map(|uid| PathBuf::from(format!("/tmp/sedge-{uid}")));
+    given.into_iter().chain([PathBuf::from("/run/sedge")]).chain(user).chain(own).collect()
+}
+
+/// The folder in which a node makes its socket: made where it may be, and nobody else's.
+pub(crate) fn own_socket_folder() -> io::Result<PathBuf> {
+    for folder in socket_folders() {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        if made.is_ok() && is_writable(&folder) && fs::metadata(&folder)?.uid() == uid().unwrap_or_default() {
+            return Ok(folder);
+        }
+    }
+    Err(io::Error::other("there is no folder for it"))
+}
+
+/// Whether this process may make files there.
+fn is_writable(folder: &Path) -> bool {
+    let probe = folder.join(format!(".sedge-{}", std::process::id()));
+    let made = fs::File::create(&probe).is_ok();
+    made && fs::remove_file(&probe).is_ok()
+}
+
+fn uid() -> Option<u32> {
+    fs::metadata("/proc/self").ok().map(|process| process.uid())
+}

@@ -1,0 +1,206 @@
+//! Every plugin that there is, without running one: compiled in, lying on disk, named by the config; and how each fares,
+//! where a node that runs has said so.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use sedge_host::{Cache, Found, Mistake, Origin, Place};
+use sedge_plugin::{Category, Manifest, Plugin, PluginInfo, Stage};
+use sedge_plugins::destinations::DESTINATIONS;
+use sedge_plugins::{GPIOS, PLUGINS, processors, sensors};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::cli::Global;
+use crate::commands::version::VERSION;
+use crate::extend;
+use crate::load::{find, load};
+use crate::place;
+
+/// Plugins that run although no section names them.
+const BY_DEFAULT: [&str; 2] = ["plausible", "system"];
+/// The sections of the config that have instances, in the order in which they are listed.
+const SECTIONS: [&str; 5] = ["plugin", "processor", "destination", "gpio", "sensor"];
+
+/// One line of the list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Row {
+    /// The instance; for a plugin without one, its name.
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) state: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) since: Option<String>,
+    pub(crate) restarts: u64,
+    pub(crate) version: String,
+    pub(crate) author: String,
+    pub(crate) category: &'static str,
+    pub(crate) description: String,
+    /// `built in`, `project`, `user`, `system`, `extra`.
+    pub(crate) origin: &'static str,
+    pub(crate) service_of: Option<String>,
+    pub(crate) shadowed_by: Option<String>,
+}
+
+/// Everything that there is.
+pub(crate) struct Roster {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) infos: Vec<PluginInfo>,
+    /// What is wrong with the places that were looked at.
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+/// What is compiled in.
+pub(crate) fn built_in() -> Vec<PluginInfo> {
+    let plain = |name: &str, title: &str, category, schema| PluginInfo {
+        category,
+        author: sedge_mqtt::MqttBridge::MANIFEST.author.into(),
+        description: title.into(),
+        version: VERSION.into(),
+        settings: Some(schema),
+        name: name.into(),
+        ..PluginInfo::from(Manifest::new("", "", ""))
+    };
+    let mut infos = vec![PluginInfo::from(sedge_mqtt::MqttBridge::MANIFEST)];
+    infos.extend(PLUGINS.iter().chain(GPIOS).chain(DESTINATIONS).map(sedge_plugins::Kind::info));
+    infos.extend(processors::KINDS.iter().map(|kind| {
+        let category = match kind.stage {
+            Stage::Process => Category::Processor,
+            Stage::Validate => Category::Validator,
+        };
+        plain(kind.kind, kind.title, category, (kind.schema)())
+    }));
+    let added = extend::added();
+    infos.extend(added.plugins.iter().map(|plugin| plugin.info.clone()));
+    infos.extend(added.processors.iter().map(|k| plain(k.kind, k.title, Category::Processor, (k.schema)())));
+    infos.extend(added.sensors.iter().map(|k| plain(k.kind, k.title, Category::Sensor, (k.schema)())));
+    infos.extend(
+        sensors::KINDS.iter().map(|kind| plain(kind.kind, kind.title, Category::Sensor, (kind.schema)())),
+    );
+    infos
+}
+
+/// The places where plugins lie on disk.
+pub(crate) fn places(global: &Global) -> Vec<Place> {
+    let config = find(global.config.as_deref());
+    let folder = config.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+    let mut places = vec![Place::project(folder.join("plugins"))];
+    places.extend(place::user_data().map(|folder| Place::user(folder.join("plugins"))));
+    places.push(Place::system("/usr/local/lib/sedge/plugins"));
+    places.push(Place::system("/usr/lib/sedge/plugins"));
+    let extra = config.and_then(|_| load(global).ok()?.config).map(|config| config.plugin_paths);
+    places.extend(extra.into_iter().flatten().map(Place::extra));
+    places
+}
+
+/// All there is. `running` is what a node says of its plugins.
+pub(crate) fn roster(global: &Global, running: Option<Json>) -> Roster {
+    let mut places = places(global);
+    let compiled = built_in();
+    places.push(Place::built_in(compiled.clone()));
+    let listing = match place::user_data() {
+        Some(folder) => Cache::new(folder.join("plugins.cache")).discover(&places),
+        None => sedge_host::discover(&places),
+    };
+    let config = find(global.config.as_deref()).and_then(|_| load(global).ok());
+    let mut rows = match running {
+        Some(Json::Array(running)) => running.iter().map(|status| told(status, &compiled)).collect(),
+        _ => {
+            let effective = config.as_ref().map(|loaded| &*loaded.effective);
+            let faults = config.as_ref().map(|loaded| &loaded.diagnostics[..]).unwrap_or_default();
+            configured(effective.unwrap_or(&Json::Null), faults, &compiled)
+        }
+    };
+    rows.sort_by(|a: &Row, b: &Row| a.id.cmp(&b.id));
+    let mut infos = compiled;
+    for found in listing.found.into_iter().filter(|found| found.origin != Origin::BuiltIn) {
+        let (row, info) = on_disk(found);
+        infos.extend(info);
+        rows.push(row);
+    }
+    Roster { rows, infos, mistakes: listing.mistakes }
+}
+
+fn row(id: &str, kind: &str, state: &str, compiled: &[PluginInfo]) -> Row {
+    let info = compiled.iter().find(|info| info.name == kind);
+    let of = |text: fn(&PluginInfo) -> &str| info.map(text).unwrap_or_default().to_owned();
+    Row {
+        id: id.into(),
+        kind: kind.into(),
+        state: state.into(),
+        reason: None,
+        since: None,
+        restarts: 0,
+        version: of(|info| &info.version),
+        author: of(|info| &info.author),
+        category: info.map_or("other", |info| info.category.word()),
+        description: of(|info| &info.description),
+        origin: Origin::BuiltIn.word(),
+        service_of: None,
+        shadowed_by: None,
+    }
+}
+
+/// As a node that runs tells it.
+fn told(status: &Json, compiled: &[PluginInfo]) -> Row {
+    let text = |key: &str| status[key].as_str();
+    let kind = text("kind").unwrap_or_default();
+    let base = row(text("id").unwrap_or_default(), kind, text("state").unwrap_or_default(), compiled);
+    Row {
+        reason: text("reason").map(str::to_owned),
+        since: text("since").map(str::to_owned),
+        restarts: status["restarts"].as_u64().unwrap_or_default(),
+        service_of: text("service_of").map(str::to_owned),
+        version: text("version")
+            .filter(|version| !version.is_empty())
+            .map_or(base.version.clone(), str::to_owned),
+        ..base
+    }
+}
+
+/// As the config has it: nothing runs.
+fn configured(config: &Json, faults: &[sedge_config::Diagnostic], compiled: &[PluginInfo]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut kinds = BTreeSet::new();
+    for section in SECTIONS {
+        for (id, instance) in config[section].as_object().into_iter().flatten() {
+            let kind = instance["kind"].as_str().unwrap_or(id);
+            kinds.insert(kind.to_owned());
+            let fault = faults.iter().find(|fault| {
+                fault.severity == sedge_config::Severity::Error && fault.component.as_deref() == Some(id)
+            });
+            let state = match (&fault, instance["enabled"].as_bool()) {
+                (Some(_), _) => "failed",
+                (None, Some(false)) => "disabled",
+                (None, _) => "discovered",
+            };
+            let reason = fault.map(|fault| fault.one_line());
+            rows.push(Row { reason, ..row(id, kind, state, compiled) });
+        }
+    }
+    let has_broker = config["mqtt"]["url"].is_string() || config["mqtt"]["embedded"] == true;
+    let default = BY_DEFAULT.iter().copied().filter(|kind| !kinds.contains(*kind));
+    let default = default.chain(has_broker.then_some("mqtt"));
+    rows.extend(default.map(|kind| row(kind, kind, "discovered", compiled)));
+    rows
+}
+
+fn on_disk(found: Found) -> (Row, Option<PluginInfo>) {
+    let origin = found.origin.word();
+    let shadowed_by = found.shadowed_by.map(|shadow| match shadow.path {
+        Some(path) => path.display().to_string(),
+        None => shadow.origin.word().to_owned(),
+    });
+    match found.outcome {
+        Ok(declaration) => {
+            let info = declaration.into_info();
+            let reason = Some("this version does not run plugins from outside yet".to_owned());
+            let base = row(&found.name, &info.name, "discovered", std::slice::from_ref(&info));
+            (Row { origin, shadowed_by, reason, ..base }, Some(info))
+        }
+        Err(mistakes) => {
+            let reason = mistakes.first().map(ToString::to_string);
+            (Row { origin, shadowed_by, reason, ..row(&found.name, &found.name, "failed", &[]) }, None)
+        }
+    }
+}
