@@ -18,7 +18,7 @@ use kameo::mailbox;
 use kameo::message::{Context as KameoContext, Message};
 use kameo_actors::DeliveryStrategy;
 use kameo_actors::pubsub::PubSub;
-use sedge_actors::{Bus, Chained, Node, PluginSpec, TokioClock, node_info};
+use sedge_actors::{Bus, Node, PluginSpec, TokioClock, node_info};
 use sedge_plugin::prelude::*;
 use sedge_plugin::topic::{Chain, Observe};
 use tokio::runtime::{Builder, Runtime};

@@ -38,7 +38,11 @@ pub(crate) fn user_data() -> Option<PathBuf> {
 pub(crate) fn socket_folders() -> Vec<PathBuf> {
     let given = var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
     let user = var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("sedge"));
-    let own = uid().map(|uid| PathBuf::from(format!("/tmp/sedge-{uid}")));
+    // Anybody may make a folder there: one that is another's is none of ours.
+    let own = uid().map(|uid| (PathBuf::from(format!("/tmp/sedge-{uid}")), uid));
+    let own =
+        own.filter(|(folder, uid)| fs::metadata(folder).is_ok_and(|at| at.uid() == *uid) || !folder.exists());
+    let own = own.map(|(folder, _)| folder);
     given.into_iter().chain([PathBuf::from("/run/sedge")]).chain(user).chain(own).collect()
 }
 

@@ -18,5 +18,7 @@ mod layers;
 mod node;
 #[path = "promises/program.rs"]
 mod program;
+#[path = "promises/table.rs"]
+mod table;
 
 use broker::clients;

@@ -214,3 +214,18 @@ async fn a_call_takes_no_longer_than_its_limit_whatever_is_wrapped_around_it() {
         node.stop().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waited_for_its_turn_beyond_its_limit_is_not_begun() {
+    let pump = pump().on_call(|ctx, _| async move {
+        ctx.sleep(S * 11 / 10).await;
+        Ok(json!(null))
+    });
+    let node = guarded(vec![], vec![pump.spec("pump")]).await;
+    let brief = ToolCall { timeout: Some(S), ..call("pump_set", json!({})) };
+    let (first, second) = tokio::join!(node.call(call("pump_set", json!({}))), node.call(brief));
+    assert_eq!((first.result, second.result.unwrap_err().code), (Ok(json!(null)), Code::Timeout));
+    pass(S).await;
+    assert_eq!(count(&pump.ran.calls), 1);
+    node.stop().await;
+}

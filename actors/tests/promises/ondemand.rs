@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sedge_actors::{PluginSpec, RunningNode};
+use sedge_actors::{PluginSpec, RestartPolicy, RunningNode};
 use sedge_plugin::prelude::*;
 use sedge_plugin::topics::ToolExecute;
 use serde_json::json;
@@ -115,6 +115,31 @@ async fn a_call_that_races_the_stop_is_answered() {
     }
     assert!(count(&puppet.ran.setups) > 1, "it did stop in between");
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_from_other_threads_that_race_the_stop_are_answered() {
+    let puppet = puppet();
+    // It is looked at all the time, and stopped as soon as nobody calls.
+    let policy = RestartPolicy { watch: S / 1000, ..RestartPolicy::default() };
+    let spec = puppet.clone().claims(&[]).spec("lazy").on_demand(std::time::Duration::ZERO).policy(policy);
+    let node = Arc::new(node(vec![spec]).await);
+    let caller = tokio::spawn({
+        let node = node.clone();
+        async move {
+            for n in 0..2000 {
+                // Nobody calls for a moment, each time for another.
+                for _ in 0..n % 61 {
+                    tokio::task::yield_now().await;
+                }
+                assert_eq!(ask(&node).await, Ok(json!({ "n": 1 })));
+            }
+        }
+    });
+    caller.await.expect("every call is answered");
+    assert_eq!(count(&puppet.ran.calls), 2000);
+    Arc::into_inner(node).unwrap().stop().await;
+    assert_eq!(count(&puppet.ran.setups), count(&puppet.ran.teardowns));
 }
 
 subscriber!(Dawdles, (), |hooks, _args| {

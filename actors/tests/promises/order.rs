@@ -5,6 +5,7 @@ use sedge_plugin::prelude::*;
 use sedge_plugin::topic::Chain;
 
 use super::puppet::{Puppet, call, node, subscriber, subscriptions};
+use super::reload::change;
 use super::support::{Numbers, id};
 
 /// A word that is about something, or about nothing in particular.
@@ -140,17 +141,22 @@ async fn a_plugin_that_fires_a_chain_reaches_the_same_subscribers_as_the_node() 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_plugin_leaves_no_keyed_subscription_behind() {
     let only = |key: &str| Options::default().only([id(key)]);
-    let plugins = vec![
-        letters("a", vec![(only("tank"), 'a'), (Options::default(), 'b')]),
-        letters("b", vec![(only("tank"), 'c')]),
-    ];
-    let mut node = node(plugins).await;
-    assert_eq!(spelled(&node, "tank").await, "abc");
-    let keep = |plugins| super::reload::change(plugins);
-    node.apply(keep(vec![letters("b", vec![])])).await.unwrap();
-    assert_eq!((spelled(&node, "tank").await, spelled(&node, "well").await), ("c".into(), String::new()));
-    node.apply(keep(vec![])).await.unwrap();
-    assert_eq!(spelled(&node, "tank").await, "");
+    let mixed = || letters("a", vec![(only("tank"), 'a'), (Options::default(), 'b')]);
+    let keyed = || letters("b", vec![(only("tank"), 'c'), (only("well"), 'd')]);
+    let general = || letters("c", vec![(Options::default(), 'e')]);
+    let mut node = node(vec![mixed(), keyed(), general()]).await;
+    let spelled = async |node: &RunningNode| (spelled(node, "tank").await, spelled(node, "well").await);
+    let are = |tank: &str, well: &str| (tank.to_owned(), well.to_owned());
+    assert_eq!(spelled(&node).await, are("abce", "bde"));
+    node.apply(change(vec![mixed(), general()])).await.unwrap();
+    assert_eq!(spelled(&node).await, are("abe", "be"));
+    node.apply(change(vec![keyed(), general()])).await.unwrap();
+    // What starts later comes later.
+    assert_eq!(spelled(&node).await, are("ec", "ed"));
+    node.apply(change(vec![keyed()])).await.unwrap();
+    assert_eq!(spelled(&node).await, are("c", "d"));
+    node.apply(change(vec![])).await.unwrap();
+    assert_eq!(spelled(&node).await, are("", ""));
     assert_eq!(subscriptions(node.bus()), []);
     node.stop().await;
 }

@@ -7,7 +7,9 @@ use sedge_plugin::prelude::*;
 use sedge_plugin::topics::{ConfigLoaded, LoadedConfig};
 use serde_json::json;
 
-use super::puppet::{Puppet, S, call, count, node, pass, status, subscriber, subscriptions, unstarted};
+use super::puppet::{
+    FIELDS, Puppet, S, call, count, node, pass, status, subscriber, subscriptions, unstarted,
+};
 use super::support::{Numbers, id};
 
 /// A change to these plugins, and nothing else.
@@ -75,6 +77,26 @@ async fn what_is_as_before_runs_on_and_only_what_changed_stops_and_starts() {
     node.bus().publish::<Numbers>(6).await;
     pass(S).await;
     assert_eq!(["same", "other", "new"].map(|name| node.latest(&id(name)).unwrap().seq), [2, 2, 1]);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sensor_that_another_plugin_takes_over_counts_on() {
+    let measures = || {
+        Puppet::new()
+            .on_setup(|ctx| async move {
+                ctx.announce(SensorDescriptor::new(id("tank"), "puppet", "1.0.0", "nowhere", FIELDS));
+                Ok(())
+            })
+            .on_hear(|ctx, _| async move { ctx.submit(&id("tank"), Frame::default()).await })
+    };
+    let mut node = node(vec![measures().spec("old")]).await;
+    for (seq, owner) in [(1, "old"), (2, "new"), (3, "old")] {
+        node.apply(change(vec![measures().spec(owner)])).await.unwrap();
+        node.bus().publish::<Numbers>(1).await;
+        pass(S).await;
+        assert_eq!(node.latest(&id("tank")).unwrap().seq, seq, "{owner}");
+    }
     node.stop().await;
 }
 

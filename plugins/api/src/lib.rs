@@ -23,6 +23,8 @@ mod id;
 pub mod manifest;
 pub mod metrics;
 pub mod plugin;
+#[doc = include_str!("../PROMISES.md")]
+pub mod promises {}
 pub mod processor;
 pub mod reading;
 pub mod schema;

@@ -10,18 +10,18 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// The waits between attempts.
 pub(super) struct Backoff {
-    random: u64,
+    random: fastrand::Rng,
     ceiling: Duration,
 }
 
 impl Backoff {
     pub(super) fn new(seed: u64) -> Self {
-        Self { random: seed, ceiling: FIRST }
+        Self { random: fastrand::Rng::with_seed(seed), ceiling: FIRST }
     }
 
     /// The wait after one more failure.
     pub(super) fn next(&mut self) -> Duration {
-        let wait = self.ceiling.mul_f64(0.5 + self.draw() / 2.0);
+        let wait = self.ceiling.mul_f64(0.5 + self.random.f64() / 2.0);
         self.ceiling = (self.ceiling * 2).min(LONGEST);
         wait
     }
@@ -29,16 +29,6 @@ impl Backoff {
     /// The next failure is the first.
     pub(super) fn reset(&mut self) {
         self.ceiling = FIRST;
-    }
-
-    /// From 0 up to 1, by SplitMix64.
-    fn draw(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let high = u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or(u32::MAX);
-        f64::from(high) / (f64::from(u32::MAX) + 1.0)
     }
 }
 
