@@ -26,6 +26,8 @@ mod misbehave;
 mod moments;
 #[path = "promises/needs.rs"]
 mod needs;
+#[path = "promises/offers.rs"]
+mod offers;
 #[path = "promises/ondemand.rs"]
 mod ondemand;
 #[path = "promises/order.rs"]

@@ -104,7 +104,7 @@ async fn a_replay_that_does_not_fit_into_the_queue_is_counted_whatever_the_overf
 
 #[test]
 fn under_concurrent_publishing_a_subscriber_gets_every_message_once_from_the_last_one_on() {
-    const SUBSCRIBERS: usize = 5000;
+    const SUBSCRIBERS: usize = 1000;
     let bus = Bus::default();
     let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime().block_on(bus.publish::<Tides>(tide("hull", 0)));
@@ -128,7 +128,10 @@ fn under_concurrent_publishing_a_subscriber_gets_every_message_once_from_the_las
         let mut ear = bus.subscribe::<Tides>(&id("ear"), options.clone());
         let mut heard = Vec::new();
         while heard.len() < 3 {
-            heard.extend(ear.take().map(|tide| tide.n));
+            match ear.take() {
+                Some(tide) => heard.push(tide.n),
+                None => std::thread::yield_now(),
+            }
         }
         assert_eq!(heard, [heard[0], heard[0] + 1, heard[0] + 2], "no hole, nothing twice");
     }
