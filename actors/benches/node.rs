@@ -3,6 +3,8 @@
 //! So many plugins that each submit one reading a second, on a runtime of two threads as a node has it: time to start and
 //! stop, memory, and CPU time per reading, which is to stay flat. Then the time of a tool call over the bus.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

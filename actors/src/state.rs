@@ -172,8 +172,8 @@ impl NodeState {
                 }
             };
             source.announced.store(Arc::new(sensor));
-            let same = directory.sensors.get(&described.id) == Some(&described);
-            directory.sensors.insert(described.id.clone(), described.clone());
+            let same = directory.sensors.get(&described.id).is_some_and(|before| **before == described);
+            directory.sensors.insert(described.id.clone(), Arc::new(described.clone()));
             Some(!same)
         });
         if changed == Some(true) {
@@ -197,11 +197,11 @@ impl NodeState {
         for (id, before) in &self.directory().sensors {
             let Some(source) = self.source(id) else { continue };
             let described = self.described(&source.announced.load());
-            if described == *before {
+            if described == **before {
                 continue;
             }
             let there = self.change(|directory| {
-                directory.sensors.get_mut(id).map(|sensor| *sensor = described.clone()).is_some()
+                directory.sensors.get_mut(id).map(|sensor| *sensor = Arc::new(described.clone())).is_some()
             });
             if there {
                 self.bus.tell::<SensorChanged>(SensorChange::Announced(described));
@@ -233,7 +233,7 @@ impl NodeState {
     }
 
     pub(crate) fn set_status(&self, status: PluginStatus) {
-        self.change(|directory| directory.plugins.insert(status.id.clone(), status.clone()));
+        self.change(|directory| directory.plugins.insert(status.id.clone(), Arc::new(status.clone())));
         self.changed.notify_waiters();
         self.bus.tell::<PluginStateChanged>(status);
     }
@@ -242,7 +242,7 @@ impl NodeState {
     pub(crate) fn discover(&self, plugins: impl Iterator<Item = PluginStatus>) {
         self.change(|directory| {
             for status in plugins {
-                directory.plugins.entry(status.id.clone()).or_insert(status);
+                directory.plugins.entry(status.id.clone()).or_insert_with(|| Arc::new(status));
             }
         });
     }
@@ -253,7 +253,7 @@ impl NodeState {
         self.changed.notify_waiters();
     }
 
-    pub(crate) fn set_tools(&self, tools: BTreeMap<Name, Tool>) {
+    pub(crate) fn set_tools(&self, tools: BTreeMap<Name, Arc<Tool>>) {
         self.change(|directory| directory.tools = tools);
     }
 

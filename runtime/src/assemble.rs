@@ -309,14 +309,12 @@ fn ids(texts: &[String]) -> impl Iterator<Item = Id> {
 
 /// The instances of a plugin: one for each section that is about it, with its settings; where there is none and it runs by
 /// default, one with its defaults.
-fn named<P: Plugin>(
+fn named<P: Named>(
     config: &Config,
     by_default: bool,
     specs: &mut Vec<PluginSpec>,
     args: impl Fn(P::Settings) -> Result<P::Args, String>,
-) where
-    P: Named,
-{
+) {
     let name = P::MANIFEST.name;
     let sections: Vec<_> = config.plugins.iter().filter(|plugin| plugin.kind == name).collect();
     for section in &sections {

@@ -100,7 +100,7 @@ pub(crate) enum Admission {
 }
 
 /// When a tool ran under a guard.
-type Runs = HashMap<(usize, Name), VecDeque<Duration>>;
+type Runs = HashMap<(Id, Name), VecDeque<Duration>>;
 
 /// All guards of a node, with their memory.
 #[derive(Default)]
@@ -114,31 +114,38 @@ impl Guards {
         Self { guards, runs: Mutex::default() }
     }
 
-    fn about<'a>(&'a self, tool: &'a Name) -> impl Iterator<Item = (usize, &'a Guard)> {
-        self.guards.iter().enumerate().filter(|(_, guard)| guard.covers(tool.as_str()))
+    /// The same guards' memory goes on: a reload is no way around a cooldown.
+    pub(crate) fn remembering(self, former: &Self) -> Self {
+        let mut runs = former.runs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        runs.retain(|(id, _), _| self.guards.iter().any(|guard| guard.id == *id));
+        Self { guards: self.guards, runs: Mutex::new(runs) }
+    }
+
+    fn about<'a>(&'a self, tool: &'a Name) -> impl Iterator<Item = &'a Guard> {
+        self.guards.iter().filter(|guard| guard.covers(tool.as_str()))
     }
 
     /// Whether a caller may call at all.
     pub(crate) fn admit_caller(&self, tool: &Name, caller: &str) -> Result<(), ToolError> {
-        self.about(tool).try_for_each(|(_, guard)| guard.admits(caller).map_err(|why| denied(guard, &why)))
+        self.about(tool).try_for_each(|guard| guard.admits(caller).map_err(|why| denied(guard, &why)))
     }
 
     /// Whether a tool may run now. One that may is counted as having run.
     pub(crate) fn admit_run(&self, tool: &Name, around: &dyn Around) -> Result<Admission, ToolError> {
         let now = around.now();
-        for (_, guard) in self.about(tool) {
+        for guard in self.about(tool) {
             holds(guard, around).map_err(|why| denied(guard, &why))?;
         }
-        if let Some((_, guard)) = self.about(tool).find(|(_, guard)| guard.dry_run) {
+        if let Some(guard) = self.about(tool).find(|guard| guard.dry_run) {
             return Ok(Admission::DryRun(guard.id.clone()));
         }
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        for (at, guard) in self.about(tool) {
-            let before = runs.entry((at, tool.clone())).or_default();
+        for guard in self.about(tool) {
+            let before = runs.entry((guard.id.clone(), tool.clone())).or_default();
             rested(guard, before, now).map_err(|why| denied(guard, &why))?;
         }
-        for (at, guard) in self.about(tool) {
-            let before = runs.entry((at, tool.clone())).or_default();
+        for guard in self.about(tool) {
+            let before = runs.entry((guard.id.clone(), tool.clone())).or_default();
             let most = guard.at_most.map_or(1, |(most, _)| most as usize).max(1);
             while before.len() >= most {
                 before.pop_front();
@@ -293,6 +300,19 @@ mod tests {
         );
         tank.now.set(160);
         assert_eq!(guards.admit_run(&tool(), &tank), Ok(Admission::Run));
+    }
+
+    #[test]
+    fn a_reload_is_no_way_around_a_cooldown() {
+        let tank = Tank { now: Cell::new(100), level: None };
+        let with = |id: &str| {
+            let cooldown = Some(Duration::from_secs(10));
+            Guards::new(vec![Guard { cooldown, id: Id::new(id).unwrap(), ..guard() }])
+        };
+        let guards = with("g");
+        assert_eq!(guards.admit_run(&tool(), &tank), Ok(Admission::Run));
+        assert!(with("g").remembering(&guards).admit_run(&tool(), &tank).is_err());
+        assert!(with("another").remembering(&guards).admit_run(&tool(), &tank).is_ok());
     }
 
     #[test]

@@ -61,7 +61,7 @@ enum Runner {
 
 #[derive(Clone)]
 struct Entry {
-    tool: Tool,
+    tool: Arc<Tool>,
     input: Arc<Schema>,
     owner: Id,
     runner: Runner,
@@ -124,7 +124,7 @@ impl ToolRegistry {
 
     /// Puts guards in the place of those that there were.
     pub(crate) fn guard(&self, guards: Vec<Guard>) {
-        self.guards.store(Arc::new(Guards::new(guards)));
+        self.guards.store(Arc::new(Guards::new(guards).remembering(&self.guards.load())));
     }
 
     /// Lists the tools of a plugin that is started by a call of one.
@@ -162,7 +162,7 @@ impl ToolRegistry {
                     entry.wake =
                         wake.cloned().or_else(|| before.as_ref().and_then(|before| before.wake.clone()));
                     table.insert(tool.name.clone(), entry);
-                    if before.is_none_or(|before| before.tool != tool) {
+                    if before.is_none_or(|before| *before.tool != tool) {
                         change.added.push(tool);
                     }
                 }
@@ -411,7 +411,7 @@ fn entry_of(table: &Table, owner: &Id, tool: &Tool, runner: &Runner) -> Option<E
     }
     match Schema::compile(&tool.input_schema) {
         Ok(input) => Some(Entry {
-            tool: tool.clone(),
+            tool: Arc::new(tool.clone()),
             input: input.into(),
             owner: owner.clone(),
             runner: runner.clone(),

@@ -1,6 +1,7 @@
 //! What a node has and how it fares: its sensors, its tools, its plugins. The bridge publishes it, the command line prints it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -177,23 +178,29 @@ pub struct PluginStatus {
     pub service_of: Option<Id>,
 }
 
-/// A snapshot of a node.
+/// A snapshot of a node. What stands in it is shared with the snapshots before and after, so that a change of one thing on
+/// a large node does not copy all the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Directory {
     /// The node.
     pub node: NodeInfo,
     /// Its sensors.
-    pub sensors: BTreeMap<Id, SensorDescriptor>,
+    pub sensors: BTreeMap<Id, Arc<SensorDescriptor>>,
     /// Its tools.
-    pub tools: BTreeMap<Name, Tool>,
+    pub tools: BTreeMap<Name, Arc<Tool>>,
     /// Its plugins.
-    pub plugins: BTreeMap<Id, PluginStatus>,
+    pub plugins: BTreeMap<Id, Arc<PluginStatus>>,
 }
 
 impl Directory {
+    /// A sensor, if there is one of that id.
+    pub fn sensor(&self, id: &Id) -> Option<&SensorDescriptor> {
+        self.sensors.get(id).map(Arc::as_ref)
+    }
+
     /// How a plugin fares, if there is one of that id.
     pub fn plugin(&self, id: &str) -> Option<&PluginStatus> {
-        self.plugins.get(id)
+        self.plugins.get(id).map(Arc::as_ref)
     }
 
     /// Whether a plugin runs, well or with something amiss.

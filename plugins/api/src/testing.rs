@@ -329,8 +329,12 @@ impl Host for TestNode {
                 labels: BTreeMap::new(),
                 hardware: None,
             },
-            sensors: memory.sensors.clone(),
-            tools: memory.tools.iter().map(|tool| (tool.name.clone(), tool.clone())).collect(),
+            sensors: memory
+                .sensors
+                .iter()
+                .map(|(id, sensor)| (id.clone(), Arc::new(sensor.clone())))
+                .collect(),
+            tools: memory.tools.iter().map(|tool| (tool.name.clone(), Arc::new(tool.clone()))).collect(),
             plugins: BTreeMap::new(),
         })
     }

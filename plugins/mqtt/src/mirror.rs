@@ -56,7 +56,7 @@ impl Mirror {
                 state: State::Stopped,
                 reason: None,
                 since_ms: self.ctx.clock().wall_ms(),
-                ..status.clone()
+                ..PluginStatus::clone(status)
             });
         }
     }

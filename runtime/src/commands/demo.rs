@@ -122,7 +122,7 @@ mod with_broker {
                 let frame = ReadingFrame::from(reading);
                 format!("{}\n", show::json(directory.node.id.as_str(), reading.sensor.as_str(), &frame))
             }
-            false => format!("{}\n", show::line(reading, directory.sensors.get(&reading.sensor))),
+            false => format!("{}\n", show::line(reading, directory.sensor(&reading.sensor))),
         }
     }
 
@@ -131,7 +131,7 @@ mod with_broker {
         let directory = node.directory();
         let mut text = head.to_owned();
         for reading in latest.values() {
-            text.push_str(&show::line(reading, directory.sensors.get(&reading.sensor)));
+            text.push_str(&show::line(reading, directory.sensor(&reading.sensor)));
             text.push('\n');
         }
         for status in directory.plugins.values().filter(|status| status.state != State::Running) {

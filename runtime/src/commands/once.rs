@@ -68,7 +68,7 @@ fn is_complete(node: &RunningNode, seen: &BTreeMap<Id, Arc<Reading>>) -> bool {
 
 #[expect(clippy::print_stderr, reason = "a command tells what is amiss")]
 fn print(global: &Global, directory: &Directory, seen: &BTreeMap<Id, Arc<Reading>>) -> Result<(), Failure> {
-    let amiss: Vec<&PluginStatus> = directory
+    let amiss: Vec<&Arc<PluginStatus>> = directory
         .plugins
         .values()
         .filter(|status| !matches!(status.state, State::Running | State::Disabled | State::Stopped))
@@ -87,7 +87,7 @@ fn print(global: &Global, directory: &Directory, seen: &BTreeMap<Id, Arc<Reading
         say(json!({ "readings": seen.values().map(frame).collect::<Json>(), "errors": errors }))?;
     } else {
         for reading in seen.values() {
-            say(show::line(reading, directory.sensors.get(&reading.sensor)))?;
+            say(show::line(reading, directory.sensor(&reading.sensor)))?;
         }
         for status in &amiss {
             eprintln!("{}: {}: {}", status.id, status.state.word(), why(status));

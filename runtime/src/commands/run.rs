@@ -1,6 +1,7 @@
 //! `sedge run`: a node, until it is told to stop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sedge_actors::{Change, RunningNode};
@@ -83,7 +84,7 @@ fn say_how_it_runs(running: &RunningNode) {
     let directory = running.directory();
     let well = directory.plugins.values().filter(|status| status.state.is_active()).count();
     // Those that wait for a call are as they should be.
-    let off = |status: &&PluginStatus| matches!(status.state, State::Disabled | State::Discovered);
+    let off = |status: &&Arc<PluginStatus>| matches!(status.state, State::Disabled | State::Discovered);
     let amiss = directory.plugins.len() - well - directory.plugins.values().filter(off).count();
     info!(node = %directory.node.id, plugins = well, amiss, "Runs.");
 }

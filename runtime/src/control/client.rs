@@ -26,7 +26,7 @@ pub fn find(node: Option<&Id>) -> Result<Local, Failure> {
             Failure::Unreachable(format!("no node `{node}` runs on this machine; start it with `sedge run`"))
         });
     }
-    let mut sockets: Vec<PathBuf> = folders.iter().flat_map(|folder| sockets_in(folder)).collect();
+    let mut sockets: Vec<PathBuf> = folders.iter().flat_map(sockets_in).collect();
     match (sockets.pop(), sockets.is_empty()) {
         (Some(socket), true) => Ok(Local { socket }),
         (Some(last), false) => {

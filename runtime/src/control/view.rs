@@ -1,6 +1,7 @@
 //! What a node says of itself, as JSON.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sedge_actors::{NodeHandle, TopicView};
 use sedge_mqtt::wire::ReadingFrame;
@@ -26,7 +27,7 @@ pub(super) fn hooks(node: &NodeHandle) -> Json {
 }
 
 pub(super) fn plugins(node: &NodeHandle) -> Json {
-    node.directory().plugins.values().map(status).collect()
+    node.directory().plugins.values().map(|plugin| status(plugin)).collect()
 }
 
 fn status(status: &PluginStatus) -> Json {
@@ -39,7 +40,7 @@ fn status(status: &PluginStatus) -> Json {
 
 pub(super) fn metrics(node: &NodeHandle) -> Json {
     let mut all: Vec<Json> = node.metrics().iter().map(measured).collect();
-    let restarts = |status: &PluginStatus| json!({ "plugin": status.id, "name": "restarts", "type": "counter", "value": status.restarts, "help": "How often it was started again." });
+    let restarts = |status: &Arc<PluginStatus>| json!({ "plugin": status.id, "name": "restarts", "type": "counter", "value": status.restarts, "help": "How often it was started again." });
     all.extend(node.directory().plugins.values().filter(|status| status.restarts > 0).map(restarts));
     all.into()
 }
@@ -62,7 +63,7 @@ fn measured(Measured { plugin, name, help, metric }: &Measured) -> Json {
 pub(super) fn latest(node: &NodeHandle, wanted: Option<&Id>) -> Json {
     let directory = node.directory();
     let sensors = directory.sensors.values().filter(|sensor| wanted.is_none_or(|id| sensor.id == *id));
-    let reading = |sensor: &sedge_plugin::SensorDescriptor| {
+    let reading = |sensor: &Arc<sedge_plugin::SensorDescriptor>| {
         let reading = node.latest(&sensor.id)?;
         let mut object =
             show::json(directory.node.id.as_str(), sensor.id.as_str(), &ReadingFrame::from(reading.as_ref()));

@@ -24,7 +24,7 @@ pub(super) fn page(ctx: &Context) -> String {
     let directory = ctx.directory();
     let mut page = Page::default();
     page.node(&directory);
-    page.plugins(directory.plugins.values());
+    page.plugins(directory.plugins.values().map(AsRef::as_ref));
     for sensor in directory.sensors.values() {
         if let Some(reading) = ctx.latest(&sensor.id) {
             page.reading(sensor, &reading);

@@ -93,7 +93,7 @@ async fn a_node_that_loses_its_power_is_offline(broker: Broker) {
 async fn a_clean_stop_delivers_what_waits_says_offline_and_leaves_the_descriptors(broker: Broker) {
     let mut watcher = watch(&broker).await;
     let mut directory = directory("pi");
-    directory.plugins.insert(id("mqtt"), status("mqtt", State::Running));
+    directory.plugins.insert(id("mqtt"), status("mqtt", State::Running).into());
     let mut node = Node::with(broker.address, directory, Settings::default()).await;
     at(&mut watcher, "pi/health/mqtt").await;
     for seq in 1..=500 {
@@ -167,8 +167,8 @@ async fn the_birth_document_follows_the_node(broker: Broker) {
     at(&mut watcher, "pi/health/air").await;
     let door = status("door", State::Failed);
     node.change(|directory| {
-        directory.sensors.insert(id("door"), sensor("door"));
-        directory.plugins.insert(door.id.clone(), door.clone());
+        directory.sensors.insert(id("door"), sensor("door").into());
+        directory.plugins.insert(door.id.clone(), door.clone().into());
     });
     let announced = Arc::new(SensorChange::Announced(sensor("door")));
     Observer::<topics::SensorChanged>::observe(&mut node.bridge, announced).await.unwrap();

@@ -66,7 +66,7 @@ fn a_reading_with_something_amiss() {
 fn the_birth_document() {
     let mut directory = directory("pi-kitchen");
     let failed = status("door", State::BackingOff);
-    directory.plugins.insert(failed.id.clone(), failed);
+    directory.plugins.insert(failed.id.clone(), failed.into());
     golden("info.json", &Info::from(&directory));
 }
 

@@ -77,7 +77,7 @@ async fn a_tool_says_how_far_it_is_before_its_result(broker: Broker) {
 async fn all_tools_are_found_and_nothing_is_waited_for(broker: Broker) {
     let mut many = directory("many");
     let tools = (0..300).map(|n| name(&format!("tool_{n}")));
-    many.tools = tools.map(|tool| (tool.clone(), Tool::new(tool, "One of many."))).collect();
+    many.tools = tools.map(|tool| (tool.clone(), Tool::new(tool, "One of many.").into())).collect();
     let mut watcher = V5::connect(broker.address, "watcher").await;
     watcher.subscribe("sedge/v1/many/health/air", QoS::AtLeastOnce).await;
     let _many = Node::with(broker.address, many, Settings::default()).await;

@@ -171,7 +171,7 @@ pub fn status(plugin: &str, state: State) -> PluginStatus {
 }
 
 pub fn directory(node: &str) -> Directory {
-    let tools = ["echo", "slow"].map(|tool| (name(tool), Tool::new(name(tool), "For tests.")));
+    let tools = ["echo", "slow"].map(|tool| (name(tool), Arc::new(Tool::new(name(tool), "For tests."))));
     Directory {
         node: NodeInfo {
             id: id(node),
@@ -183,9 +183,9 @@ pub fn directory(node: &str) -> Directory {
             labels: BTreeMap::from([("room".into(), "kitchen".into())]),
             hardware: Some("Raspberry Pi 4 Model B".into()),
         },
-        sensors: BTreeMap::from([(id("air"), sensor("air"))]),
+        sensors: BTreeMap::from([(id("air"), sensor("air").into())]),
         tools: tools.into(),
-        plugins: BTreeMap::from([(id("air"), status("air", State::Running))]),
+        plugins: BTreeMap::from([(id("air"), status("air", State::Running).into())]),
     }
 }
 
