@@ -31,6 +31,7 @@ pub mod schema;
 mod secret;
 pub mod sensor;
 pub mod sim;
+mod size;
 pub mod testing;
 pub mod tool;
 pub mod topic;
@@ -52,6 +53,7 @@ pub use processor::{Processor, ProcessorKind, Stage};
 pub use reading::{Boot, Draft, Frame, Quality, Reading, Sample, Taken, Value};
 pub use secret::{MASK, Secret};
 pub use sensor::{Driver, NoSettings, Sensor, SensorError, SensorKind};
+pub use size::{Size, SizeError};
 pub use tool::{Annotations, Progress, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome, Tools};
 pub use unit::Unit;
 

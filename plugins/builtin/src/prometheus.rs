@@ -31,6 +31,7 @@ const LOOK: Duration = Duration::from_secs(5);
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Where it listens: an address and a port. `0.0.0.0:9464` is every address of the machine.
+    #[schemars(extend("format" = "socket-address"))]
     pub listen: String,
 }
 

@@ -89,7 +89,13 @@ pub async fn info(global: &Global, name: &str) -> Result<(), Failure> {
     }
     for row in instances {
         let reason = row.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        say(format_args!("  instance `{}` is {}{reason}", row.id, row.state))?;
+        let since = row.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+        let restarts = match row.restarts {
+            0 => String::new(),
+            1 => ", 1 restart".into(),
+            n => format!(", {n} restarts"),
+        };
+        say(format_args!("  instance `{}` is {}{since}{restarts}{reason}", row.id, row.state))?;
     }
     Ok(())
 }

@@ -242,3 +242,38 @@ async fn an_embedded_broker_serves_a_board_that_stands_alone() {
     node.signal("INT").await;
     assert_eq!(node.ended().await, 0);
 }
+
+#[tokio::test]
+async fn a_reload_is_told_on_mqtt_and_what_is_gone_is_taken_back() {
+    for broker in brokers().await {
+        let config = config(&broker, "");
+        let node = Running::start(&["run", "-c", &config.file()]);
+        let mut watcher = V5::connect(broker.address, "watcher").await;
+        online(&mut watcher).await;
+        watcher.subscribe("sedge/v1/pi-test/event/+", AT_LEAST_ONCE).await;
+        let good = config.read("node.toml");
+        config.write("node.toml", &good.replace("every", "evry"));
+        node.signal("HUP").await;
+        let event = parsed(&watcher.message().await.payload);
+        assert_eq!((&event["type"], &event["severity"]), (&json!("config_refused"), &json!("error")));
+        assert!(event["text"].as_str().unwrap().contains("did you mean `every`"), "{event}");
+
+        let (before, _) = good.split_once("[gpio.lamp]").unwrap();
+        config.write("node.toml", before);
+        let mut gone = V5::connect(broker.address, "gone").await;
+        for topic in ["tool/lamp_set", "sensor/lamp", "health/lamp"] {
+            gone.subscribe(&format!("sedge/v1/pi-test/{topic}"), AT_LEAST_ONCE).await;
+            assert!(!gone.message().await.payload.is_empty(), "{topic} is there");
+        }
+        node.signal("HUP").await;
+        let event = parsed(&watcher.message().await.payload);
+        assert_eq!((&event["type"], &event["data"]["stopped"]), (&json!("config_applied"), &json!(["lamp"])));
+        let mut left = std::collections::BTreeSet::from(["tool/lamp_set", "sensor/lamp", "health/lamp"]);
+        while !left.is_empty() {
+            let message = gone.message().await;
+            if message.payload.is_empty() {
+                left.retain(|name| !message.topic.ends_with(name));
+            }
+        }
+    }
+}

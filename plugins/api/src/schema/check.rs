@@ -4,6 +4,7 @@
 //! When it runs out the value is refused, whatever was found until then.
 
 use std::cmp::Ordering;
+use std::net::SocketAddr;
 
 use serde_json::{Map, Number, Value};
 
@@ -12,7 +13,7 @@ use super::mistake::{shown, shown_with_type};
 use super::{
     Bounds, Format, Limit, Mistake, MistakeKind, Node, ROOT, Rules, Schema, Types, Unit, looks_secret,
 };
-use crate::{Id, Name, duration};
+use crate::{Id, Name, Size, duration};
 
 /// Steps that one check may take.
 const FUEL: u32 = 200_000;
@@ -217,6 +218,12 @@ fn string(rules: &Rules, text: &str, place: &Place<'_>, found: &mut Vec<Mistake>
                 duration::parse(shown).err().map(|error| place.mistake(MistakeKind::BadDuration(error))),
             );
         }
+        Format::Size if Size::parse(text).is_err() => {
+            found.extend(Size::parse(shown).err().map(|error| place.mistake(MistakeKind::BadSize(error))));
+        }
+        Format::SocketAddress if text.parse::<SocketAddr>().is_err() => {
+            found.push(place.mistake(MistakeKind::BadSocketAddress(shown.into())));
+        }
         Format::Id if Id::new(text).is_err() => {
             found.extend(Id::new(shown).err().map(|error| place.mistake(MistakeKind::BadWord(error))));
         }
@@ -270,7 +277,12 @@ fn outside_of_format(format: Format, n: &Number) -> Option<String> {
             let limit = f64::from(f32::MAX);
             (n.as_f64()?.abs() > limit).then(|| format!("{:e} to {limit:e}", -limit))
         }
-        Format::None | Format::Duration | Format::Id | Format::Name => None,
+        Format::None
+        | Format::Duration
+        | Format::Size
+        | Format::SocketAddress
+        | Format::Id
+        | Format::Name => None,
     }
 }
 

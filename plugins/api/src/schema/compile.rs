@@ -240,6 +240,8 @@ fn format(name: &str) -> Format {
     let integer = |min: i128, max: i128| Format::Integer { min, max };
     match name {
         "duration" => Format::Duration,
+        "size" => Format::Size,
+        "socket-address" => Format::SocketAddress,
         "sedge-id" => Format::Id,
         "sedge-name" => Format::Name,
         "uint8" => integer(0, u8::MAX.into()),

@@ -8,8 +8,8 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{Types, nearest};
-use crate::IdError;
 use crate::duration::DurationError;
+use crate::{IdError, SizeError};
 
 /// More words than this are not listed.
 const MOST_WORDS: usize = 20;
@@ -93,6 +93,10 @@ pub enum MistakeKind {
     },
     /// A text that is not a duration.
     BadDuration(DurationError),
+    /// A text that is not a size.
+    BadSize(SizeError),
+    /// A text that is not an address with a port.
+    BadSocketAddress(String),
     /// No legal id or name.
     BadWord(IdError),
     /// No value is allowed here.
@@ -161,6 +165,10 @@ impl fmt::Display for MistakeKind {
             }
             Self::Repeated { found } => write!(f, "{found} stands here twice"),
             Self::BadDuration(error) => error.fmt(f),
+            Self::BadSize(error) => error.fmt(f),
+            Self::BadSocketAddress(found) => {
+                write!(f, "`{found}` is not an address with a port, such as 127.0.0.1:9464")
+            }
             Self::BadWord(error) => error.fmt(f),
             Self::Refused => f.write_str("nothing is allowed here"),
             Self::NoShape => f.write_str("this fits none of the shapes that are allowed here"),

@@ -33,7 +33,8 @@
 //! | the root | `$schema`, `$id`, `$defs` |
 //!
 //! Two things are stricter than JSON Schema, because the value is deserialized into Rust afterwards: `1.0` is not an
-//! integer, and these formats are checked: `duration` (texts such as `"1h 30m"`, see [`crate::duration`]), `sedge-id` and `sedge-name`, and the number
+//! integer, and these formats are checked: `duration` (texts such as `"1h 30m"`, see [`crate::duration`]), `size` (`"10MB"`), `socket-address`
+//! (`"127.0.0.1:9464"`), `sedge-id` and `sedge-name`, and the number
 //! formats of schemars (`uint8`, `int32`, `float`, …). Other formats are annotations. A value under `writeOnly: true`
 //! or `format: "password"`, or under a key that [`looks_secret`], is never repeated in a mistake.
 //!
@@ -216,6 +217,8 @@ enum Format {
     #[default]
     None,
     Duration,
+    Size,
+    SocketAddress,
     Id,
     Name,
     Integer {

@@ -197,6 +197,22 @@ fn a_tagged_enum_reports_the_mistakes_of_the_branch_that_was_meant() {
 }
 
 #[test]
+fn a_text_with_a_format_of_ours_says_how_it_is_written() {
+    for (format, good, bad, hint) in [
+        ("duration", "10s", "10", "10s"),
+        ("size", "10MB", "10", "10MB"),
+        ("socket-address", "127.0.0.1:9464", "localhost", "127.0.0.1:9464"),
+        ("sedge-id", "pi-kitchen", "Pi", "lower-case"),
+        ("sedge-name", "pump_set", "pump-set", "lower-case"),
+    ] {
+        let schema = Schema::compile(&json!({ "type": "string", "format": format })).unwrap();
+        assert!(schema.check(&json!(good)).is_empty(), "{format}");
+        let text = schema.check(&json!(bad))[0].to_string();
+        assert!(text.contains(bad) && text.contains(hint), "{text}");
+    }
+}
+
+#[test]
 fn a_secret_is_never_repeated() {
     for mistake in sensor().check(&json!({ "address": 118, "pin": "hunter2", "password": 7777 })) {
         assert!(mistake.secret, "{mistake:?}");

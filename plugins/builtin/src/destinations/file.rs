@@ -25,9 +25,9 @@ use sedge_hal::Worker;
 use sedge_plugin::prelude::*;
 
 use self::log::{Log, Plan};
+use super::Args;
 use super::parts::lines;
 use super::parts::pump::{BEAT, Encode, Pump};
-use super::{Args, Size};
 
 /// Settings of a `kind = "file"` destination.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -27,8 +27,6 @@ use sedge_plugin::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-pub use parts::size::Size;
-
 use crate::Kind;
 
 /// Every kind of destination that comes with a node.

@@ -3,7 +3,6 @@
 pub(super) mod backlog;
 pub(super) mod lines;
 pub(super) mod pump;
-pub(super) mod size;
 
 use sedge_plugin::metrics::Counter;
 use sedge_plugin::prelude::*;

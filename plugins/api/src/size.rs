@@ -1,4 +1,10 @@
 //! Sizes as people write them: `"10MB"`, `"512KiB"`.
+//!
+//! ```
+//! use sedge_plugin::Size;
+//! assert_eq!(Size::parse("10MB"), Ok(Size(10_000_000)));
+//! assert!(Size::parse("10").is_err(), "bytes? pages?");
+//! ```
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,14 +28,27 @@ const UNITS: &[(&str, u64)] = &[
 pub struct Size(pub u64);
 
 impl Size {
-    fn parse(text: &str) -> Option<Self> {
-        let (digits, factor) = UNITS.iter().find_map(|(unit, n)| Some((text.strip_suffix(unit)?, n)))?;
-        let digits = digits.trim_end();
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        let number: u64 = plain.then(|| digits.parse().ok()).flatten()?;
-        number.checked_mul(*factor).map(Self)
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// When it is not a whole number with a unit, or more than 64 bits hold.
+    pub fn parse(text: &str) -> Result<Self, SizeError> {
+        let read = || {
+            let (digits, factor) =
+                UNITS.iter().find_map(|(unit, n)| Some((text.trim().strip_suffix(unit)?, n)))?;
+            let digits = digits.trim_end();
+            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            let number: u64 = plain.then(|| digits.parse().ok()).flatten()?;
+            number.checked_mul(*factor).map(Self)
+        };
+        read().ok_or_else(|| SizeError(text.into()))
     }
 }
+
+/// Why a text is not a [`Size`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a size; write a whole number with its unit, such as \"10MB\" or \"512KiB\"")]
+pub struct SizeError(String);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,12 +73,7 @@ impl Serialize for Size {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(text.trim()).ok_or_else(|| {
-            let text = format!(
-                "`{text}` is not a size; write a whole number with its unit, such as \"10MB\" or \"512KiB\""
-            );
-            serde::de::Error::custom(text)
-        })
+        Self::parse(&text).map_err(serde::de::Error::custom)
     }
 }
 
@@ -71,7 +85,7 @@ impl JsonSchema for Size {
         "Size".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["10MB"] })
+        json_schema!({ "type": "string", "format": "size", "examples": ["10MB"] })
     }
 }
 
@@ -91,7 +105,7 @@ mod tests {
         ] {
             let size: Size = serde_json::from_value(text.into()).unwrap();
             assert_eq!(size.0, bytes, "{text}");
-            assert_eq!(Size::parse(&size.to_string()), Some(size), "{text}");
+            assert_eq!(Size::parse(&size.to_string()), Ok(size), "{text}");
         }
     }
 
