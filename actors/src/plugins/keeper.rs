@@ -7,20 +7,22 @@
 //! A handler that blocks its thread cannot be ended from outside. It is given up: the thread is left to itself, the
 //! plugin is started anew, once; should that block as well, the plugin rests until the first one returns.
 
+mod telling;
+mod waiting;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use kameo::actor::{ActorRef, PreparedActor};
 use kameo::error::{ActorStopReason, PanicError};
 use kameo::mailbox;
 use sedge_plugin::topics::{Failure, OnError};
-use sedge_plugin::{Context, Id, PluginStatus, State};
+use sedge_plugin::{Context, Id, State};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{debug, error, info, warn};
+use tracing::{error, warn};
 
 use super::actor::{ActorArgs, MAILBOX, Mailbox, PluginActor, Pulse, SetupError};
 use super::host::PluginHost;
@@ -187,59 +189,6 @@ impl Keeper {
         }
     }
 
-    /// Waits until what it needs is there: other plugins, and things of the host. False when it is told to stop.
-    async fn has_what_it_needs(&mut self) -> bool {
-        loop {
-            let state = self.state.clone();
-            let mut changed = pin!(state.changed.notified());
-            changed.as_mut().enable();
-            let Some(why) = self.unmet() else { return !*self.stopped.borrow() };
-            let before = self.standing();
-            self.life.ended(End::Unmet(why), self.state.clock.up(), 0.0);
-            self.first_done = None;
-            if before != self.standing() {
-                self.tell(Some(before));
-            }
-            tokio::select! {
-                () = changed => {}
-                () = tokio::time::sleep(self.spec.policy.watch) => {}
-                () = told_to_stop(&mut self.stopped) => return false,
-            }
-        }
-    }
-
-    fn unmet(&self) -> Option<String> {
-        let directory = self.state.directory();
-        let missing = |need: &String| match directory.plugin(need) {
-            Some(other) if other.state.is_active() => None,
-            Some(other) => {
-                let why = other.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-                Some(format!("needs `{need}`, which is {}{why}", other.state.word()))
-            }
-            None => Some(format!("needs `{need}`, which is not there")),
-        };
-        self.spec.needs.iter().find_map(missing).or_else(|| self.state.unmet(&self.spec.requires))
-    }
-
-    /// Waits until somebody calls one of its tools, where it is started on demand. False when it is told to stop.
-    async fn is_wanted(&mut self) -> bool {
-        let Some(wake) = self.wake.clone() else { return true };
-        if matches!(self.life.state(), State::BackingOff | State::Resting) {
-            return true; // It was wanted, and broke.
-        }
-        let before = self.standing();
-        self.life.awaits("starts at the first call of its tools".into());
-        // Calls of its last run may have rung more than once; one that waits still will ring again.
-        wake.forget();
-        self.tools.add_asleep(&self.spec.id, &self.spec.claims.tools, &wake);
-        self.first_done = None;
-        self.tell(Some(before));
-        tokio::select! {
-            () = wake.called() => true,
-            () = told_to_stop(&mut self.stopped) => false,
-        }
-    }
-
     /// One start, one run, one end.
     async fn live_once(&mut self) -> End {
         self.failure_told = false;
@@ -280,21 +229,6 @@ impl Keeper {
         while let Some(service) = self.services.pop() {
             service.stop().await;
         }
-    }
-
-    /// Nobody has called a tool of it for a while, and nobody does now.
-    fn is_idle(&self, actor: &ActorRef<PluginActor>) -> bool {
-        let (Some(wake), Some(idle)) = (&self.wake, self.spec.idle) else { return false };
-        if wake.idle_for(self.state.clock.up()) < Some(idle) {
-            return false;
-        }
-        // From here on a call waits for the next start; one that came a moment before is let through.
-        self.tools.suspend(&self.spec.id, Some(wake));
-        let idle = wake.idle_for(self.state.clock.up()).is_some();
-        if !idle {
-            self.tools.resume(&self.spec.id, actor);
-        }
-        idle
     }
 
     /// Starts a fresh actor.
@@ -407,23 +341,6 @@ impl Keeper {
         (self.life.state(), self.life.reason().map(str::to_owned))
     }
 
-    /// A queue that overflows is told in the plugin's status while it does, and once in the log.
-    fn tell_of_drops(&mut self) {
-        let dropped = self.dropped.load(Ordering::Relaxed);
-        let more = dropped - self.told_dropped;
-        if more > 0 {
-            if !self.dropping {
-                warn!(plugin = %self.spec.id, dropped, "Its queue is full: it does not keep up, and messages are dropped.");
-            }
-            let standing = self.standing();
-            self.tell(Some(standing));
-        } else if self.dropping {
-            info!(plugin = %self.spec.id, dropped, "Keeps up again.");
-        }
-        self.dropping = more > 0;
-        self.told_dropped = dropped;
-    }
-
     /// Puts subscriptions into the table, all at once.
     fn subscribe(&self, hooks: Vec<Subscribe>, actor: &ActorRef<PluginActor>) {
         if !hooks.is_empty() {
@@ -481,48 +398,6 @@ impl Keeper {
         run.abort();
         self.abandoned.push(run);
         End::Failed(why)
-    }
-
-    /// Tells the node, and the log where something changed.
-    fn tell(&mut self, before: Option<(State, Option<String>)>) {
-        let (state, reason) = (self.life.state(), self.life.reason());
-        if self.since.0 != state {
-            self.since = (state, self.state.clock.wall_ms());
-        }
-        self.log(before);
-        self.state.set_status(PluginStatus {
-            id: self.spec.id.clone(),
-            kind: self.spec.kind.clone(),
-            version: self.spec.version.clone(),
-            state,
-            reason: reason.map(str::to_owned),
-            since_ms: self.since.1,
-            restarts: self.life.restarts(),
-            dropped: self.dropped.load(Ordering::Relaxed),
-            service_of: self.spec.service_of.clone(),
-        });
-    }
-
-    fn log(&self, before: Option<(State, Option<String>)>) {
-        let (plugin, state, restarts) = (&self.spec.id, self.life.state().word(), self.life.restarts());
-        let reason = self.life.reason().unwrap_or_default();
-        let same = before
-            .as_ref()
-            .is_some_and(|(state, why)| *state == self.life.state() && why.as_deref() == self.life.reason());
-        match self.life.state() {
-            _ if same => debug!(%plugin, state, reason, restarts, "As before."),
-            State::Failed => error!(%plugin, reason, "Failed; it stays so until the config changes."),
-            State::BackingOff if before.is_some_and(|(state, _)| state == State::Starting) => {
-                error!(%plugin, reason, "Could not be started; tried again after a pause.");
-            }
-            State::BackingOff => {
-                warn!(%plugin, reason, restarts, "Stopped by itself; started again after a pause.")
-            }
-            State::Resting => warn!(%plugin, reason, restarts, "Failed too often; tried again now and then."),
-            State::Skipped if self.spec.named => warn!(%plugin, reason, "Skipped; tried again now and then."),
-            State::Running if restarts > 0 => info!(%plugin, restarts, "Runs again."),
-            _ => debug!(%plugin, state, reason, "Changed its state."),
-        }
     }
 }
 
