@@ -40,7 +40,7 @@ use tracing::{debug, error, info};
 use crate::bus::Bus;
 use crate::plugins::keeper::{Kept, keep};
 use crate::plugins::order::ordered;
-use crate::plugins::spec::PluginSpec;
+use crate::plugins::spec::{PluginSpec, Standing};
 use crate::state::{Counts, NodeState, Surroundings};
 use crate::tools::{Guard, ToolRegistry};
 
@@ -85,6 +85,7 @@ impl Node {
         if let Err(reason) = node.ask_about(node.state.config.load_full(), false).await {
             error!(reason, "A plugin refuses the config; there is no other to go back to.");
         }
+        node.tools.look_for_idle_guards();
         node.state.bus.publish::<NodeStarted>(()).await;
         node
     }
@@ -213,22 +214,27 @@ impl RunningNode {
         self.kept = stay;
         told.kept = self.kept.len();
         for kept in go.into_iter().rev() {
-            let id = kept.id.clone();
+            let (id, ran) = (kept.id.clone(), !matches!(kept.fingerprint.1, Standing::Barred { .. }));
             self.let_go(kept).await;
-            if wanted.iter().any(|spec| spec.id == id) { &mut told.restarted } else { &mut told.stopped }
-                .push(id);
+            let runs = wanted.iter().any(|spec| spec.id == id && !spec.is_barred());
+            match (ran, runs) {
+                (true, true) => told.restarted.push(id),
+                (true, false) => told.stopped.push(id),
+                (false, _) => {}
+            }
         }
         self.tools.guard(change.guards);
         self.state.config.store(change.config);
         self.state.set_info(change.info);
         let new: Vec<PluginSpec> =
             wanted.into_iter().filter(|spec| self.kept.iter().all(|kept| kept.id != spec.id)).collect();
-        told.started =
-            new.iter().map(|spec| spec.id.clone()).filter(|id| !told.restarted.contains(id)).collect();
+        let begins = |spec: &&PluginSpec| !spec.is_barred() && !told.restarted.contains(&spec.id);
+        told.started = new.iter().filter(begins).map(|spec| spec.id.clone()).collect();
         self.start_all(new).await;
         // The next stop goes the reverse way, as if all had been started together.
         self.kept.sort_by_key(|kept| order.iter().position(|id| *id == kept.id));
         self.state.describe_again();
+        self.tools.look_for_idle_guards();
         let loaded = LoadedConfig { config: self.config(), reload: true };
         self.state.bus.publish::<ConfigApplied>(loaded).await;
         info!(

@@ -4,18 +4,17 @@
 //! bytes ─▶ Extract (first)
 //!             │
 //! draft ◀─────┘
-//!   └───▶ Process (chain) ─▶ Validate (chain) ─▶ sequence number ─▶ Deliver (observe)
-//!             veto: held back,    veto: marked,
-//!             counted             counted, kept
+//!   └───▶ Process (chain) ─▶ Validate (chain) ─▶ Admit (chain) ─▶ sequence number ─▶ Deliver (observe)
+//!             veto: held back,    veto: marked,     veto: held back,
+//!             counted             counted, kept     counted
 //! ```
 //!
 //! A number is given last, so that a hole in the numbers is always a loss. Nothing here knows what is measured.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use sedge_plugin::topic::Chained;
-use sedge_plugin::topics::{Deliver, Process, Validate};
+use sedge_plugin::topics::{Admit, Deliver, Process, Validate};
 use sedge_plugin::{Draft, Frame, Id, PluginError, Quality, Reading, Value};
 
 use crate::state::NodeState;
@@ -32,16 +31,23 @@ pub(crate) async fn submit(state: &NodeState, plugin: &Id, mut draft: Draft) -> 
     let draft = match state.bus.chain::<Process>(draft).await {
         Chained::Passed(draft) => draft,
         Chained::Vetoed { .. } => {
-            state.counters.suppressed.fetch_add(1, Ordering::Relaxed);
+            state.counters.suppressed.inc();
             return Ok(());
         }
     };
     let draft = match state.bus.chain::<Validate>(draft).await {
         Chained::Passed(draft) => draft,
         Chained::Vetoed { message: mut draft, .. } => {
-            state.counters.rejected.fetch_add(1, Ordering::Relaxed);
+            state.counters.rejected.inc();
             draft.frame.samples.iter_mut().for_each(|sample| sample.quality = Quality::Rejected);
             draft
+        }
+    };
+    let draft = match state.bus.chain::<Admit>(draft).await {
+        Chained::Passed(draft) => draft,
+        Chained::Vetoed { .. } => {
+            state.counters.suppressed.inc();
+            return Ok(());
         }
     };
     let boot = directory.node.boot;
@@ -49,7 +55,7 @@ pub(crate) async fn submit(state: &NodeState, plugin: &Id, mut draft: Draft) -> 
     let Draft { taken, mut frame, .. } = draft;
     keep_finite(&mut frame);
     let reading = Arc::new(Reading { sensor, boot, seq: source.next_seq(), taken, frame });
-    state.counters.delivered.fetch_add(1, Ordering::Relaxed);
+    state.counters.delivered.inc();
     source.keep(reading.clone());
     state.bus.publish::<Deliver>(reading).await;
     Ok(())

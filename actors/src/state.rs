@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use sedge_plugin::http::HttpClient;
-use sedge_plugin::metrics::Registry;
+use sedge_plugin::metrics::{Counter, Registry};
 use sedge_plugin::topic::Chained;
 use sedge_plugin::topics::{Describe, PluginStateChanged, SensorChange, SensorChanged};
 use sedge_plugin::{
@@ -78,11 +78,40 @@ pub struct Counts {
     pub rejected: u64,
 }
 
-#[derive(Default)]
+/// The same as metrics of the node's own.
 pub(crate) struct Counters {
-    pub(crate) delivered: AtomicU64,
-    pub(crate) suppressed: AtomicU64,
-    pub(crate) rejected: AtomicU64,
+    pub(crate) delivered: Counter,
+    pub(crate) suppressed: Counter,
+    pub(crate) rejected: Counter,
+}
+
+impl Counters {
+    fn new(metrics: &Registry) -> Self {
+        Self {
+            delivered: node_counter(
+                metrics,
+                "readings_delivered",
+                "Readings that were numbered and delivered.",
+            ),
+            suppressed: node_counter(metrics, "readings_suppressed", "Readings that processors held back."),
+            rejected: node_counter(
+                metrics,
+                "readings_rejected",
+                "Readings that validators marked `rejected`.",
+            ),
+        }
+    }
+}
+
+/// Under whose name the node itself counts.
+pub(crate) fn node_itself() -> Id {
+    Id::sanitized("node", "node")
+}
+
+/// A counter of the node's own. Should the name be taken, it is counted for nobody.
+pub(crate) fn node_counter(metrics: &Registry, name: &str, help: &'static str) -> Counter {
+    let counter = Name::new(name).ok().and_then(|name| metrics.counter(&node_itself(), name, help).ok());
+    counter.unwrap_or_default()
 }
 
 pub(crate) struct NodeState {
@@ -110,11 +139,12 @@ impl NodeState {
             tools: BTreeMap::new(),
             plugins: BTreeMap::new(),
         };
+        let metrics = Arc::<Registry>::default();
         Self {
             bus: Bus::default(),
             clock,
-            counters: Counters::default(),
-            metrics: Arc::default(),
+            counters: Counters::new(&metrics),
+            metrics,
             stores: Stores::new(around.data),
             http: around.http,
             config: ArcSwap::new(around.config),
@@ -131,11 +161,10 @@ impl NodeState {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
-            delivered: of(&self.counters.delivered),
-            suppressed: of(&self.counters.suppressed),
-            rejected: of(&self.counters.rejected),
+            delivered: self.counters.delivered.get(),
+            suppressed: self.counters.suppressed.get(),
+            rejected: self.counters.rejected.get(),
         }
     }
 
@@ -188,8 +217,8 @@ impl NodeState {
             Chained::Passed(described) => described,
             Chained::Vetoed { .. } => sensor.clone(),
         };
-        // A step may describe the fields anew, not make another sensor of it.
-        SensorDescriptor { fields: described.fields, ..sensor.clone() }
+        // A step may describe anew what is told and how often, not make another sensor of it.
+        SensorDescriptor { fields: described.fields, interval: described.interval, ..sensor.clone() }
     }
 
     /// Describes all sensors anew: a processor came or went.

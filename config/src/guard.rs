@@ -93,7 +93,7 @@ pub(crate) struct GuardKeys {
     /// The tools that it is about, such as "pump_*"; `*` stands for any characters.
     #[schemars(length(min = 1))]
     tools: Vec<String>,
-    /// The callers that may, such as "cli" or "node:attic"; `*` stands for any characters. Without it: all.
+    /// The callers that may, such as "cli" or "attic"; `*` stands for any characters. Without it: all.
     allow: Option<Vec<String>>,
     /// The callers that may not, whatever `allow` says.
     deny: Vec<String>,

@@ -20,7 +20,8 @@ pub struct Processor {
     pub kind: String,
     /// The sensors that it is for. Nothing: all; where sensors name it in their `process`, those.
     pub sensors: Option<Vec<String>>,
-    /// Of two that a sensor does not name, the one with the lower number works first.
+    /// Of two that a sensor does not name, the one with the lower number works first. 100 to 999: a sensor's own chain is
+    /// before all of them, rounding after.
     pub priority: i32,
     /// Whether it runs.
     pub enabled: bool,
@@ -64,7 +65,8 @@ pub(crate) struct ProcessorKeys {
     pub(crate) kind: String,
     /// The sensors that it is for. Without it: all, unless sensors name it in their own `process`.
     pub(crate) sensors: Option<Vec<String>>,
-    /// Of two that a sensor does not name, the one with the lower number works first.
+    /// Of two that a sensor does not name, the one with the lower number works first. 100 to 999: a sensor's own
+    /// chain is before all of them, rounding after.
     pub(crate) priority: i32,
     /// Whether it runs.
     pub(crate) enabled: bool,

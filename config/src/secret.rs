@@ -87,7 +87,9 @@ fn masked_by_key(value: &Value) -> Value {
 
 /// A message without the password of a URL in it.
 pub(crate) fn scrubbed(text: &str) -> String {
-    Masked::new(text, credentials(text)).text
+    let mut secrets = credentials(text);
+    secrets.extend(queries(text));
+    Masked::new(text, secrets).text
 }
 
 /// A text with its secrets replaced, and the way from the old offsets to the new.
@@ -120,6 +122,7 @@ impl Masked {
             values.filter(|range| text.get(range.clone()).is_some_and(|text| !text.starts_with('[')));
         let mut ranges: Vec<_> = values.chain(assignments(text)).chain(hidden.iter().cloned()).collect();
         ranges.extend(credentials(text));
+        ranges.extend(queries(text));
         Self::new(text, ranges)
     }
 
@@ -196,6 +199,31 @@ fn assignments(text: &str) -> Vec<Range<usize>> {
     ranges
 }
 
+/// Keys of a URL's query whose values are nobody's business, beside those that [`looks_secret`].
+const QUERY_SECRETS: [&str; 4] = ["p", "key", "auth", "sig"];
+
+/// The secrets in `https://host/write?user=me&token=…`.
+fn queries(text: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    for (at, scheme) in text.match_indices("://") {
+        let start = at + scheme.len();
+        let end = text[start..].find(|c: char| c.is_whitespace() || "\"'`#".contains(c));
+        let url = &text[start..end.map_or(text.len(), |end| start + end)];
+        let Some(question) = url.find('?') else { continue };
+        let mut from = start + question + 1;
+        for pair in url[question + 1..].split('&') {
+            if let Some((key, value)) = pair.split_once('=')
+                && (looks_secret(key) || QUERY_SECRETS.contains(&key))
+            {
+                let begin = from + key.len() + 1;
+                ranges.push(begin..begin + value.len());
+            }
+            from += pair.len() + 1;
+        }
+    }
+    ranges
+}
+
 /// The password in `mqtt://user:password@host`: from the colon to the last `@` of the line.
 fn credentials(text: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
@@ -238,6 +266,8 @@ mod tests {
             "url = \"mqtt://me:hunter2@host\"",
             "url = mqtt://me:hun/ter@hunter2@host",
             "[[x]]\nsecrets.a = 'hunter2'",
+            "url = \"https://host/write?db=a&token=hunter2\"",
+            "url = 'http://host:8086/write?p=hunter2&u=me' # x",
         ] {
             let masked = Masked::file(text, &[]).text;
             assert!(!masked.contains("hunter2") && masked.contains(MASK), "{text}: {masked}");
@@ -246,9 +276,12 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_stays() {
-        for text in
-            ["password_file = \"/run/secrets/mqtt\"", "url = \"mqtt://host:1883\"", "[x]\nkind = \"a\"\n"]
-        {
+        for text in [
+            "password_file = \"/run/secrets/mqtt\"",
+            "url = \"mqtt://host:1883\"",
+            "url = \"http://h/?db=a&user=b\"",
+            "[x]\nkind = \"a\"\n",
+        ] {
             assert_eq!(Masked::file(text, &[]).text, text);
         }
     }

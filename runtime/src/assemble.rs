@@ -95,7 +95,15 @@ impl House {
     /// Opens the buses that are new or have changed, and lets go of those that are gone.
     fn open(&mut self, buses: &[Bus]) {
         let mut before = std::mem::take(&mut self.buses);
+        let mut devices: BTreeMap<PathBuf, Id> = BTreeMap::new();
         for bus in buses {
+            let device = device_named(bus).filter(|_| bus.kind != "sim");
+            if let Some(other) = device.and_then(|device| devices.insert(device, bus.id.clone())) {
+                let opened = Err(format!("bus `{other}` has the same device as bus `{}`", bus.id));
+                self.buses
+                    .insert(bus.id.to_string(), Known { fingerprint: 0, opened, simulated: BTreeMap::new() });
+                continue;
+            }
             let fingerprint = bus.fingerprint();
             let known = before.remove(bus.id.as_str()).filter(|known| known.fingerprint == fingerprint);
             let known = known.unwrap_or_else(|| Known {
@@ -133,7 +141,8 @@ impl House {
         let Sensor { id, kind, bus, address, every, settings, fault, enabled, .. } = sensor;
         Barred::check(fault, enabled)?;
         let kind = extend::sensor(&kind).ok_or_else(|| format!("there is no kind `{kind}`"))?;
-        let (bus_name, address) = (bus.unwrap_or_default(), address.unwrap_or(kind.addresses[0]));
+        let (bus_name, address) = (bus.unwrap_or_default(), address.or(kind.addresses.first().copied()));
+        let address = address.ok_or_else(|| format!("a `{}` has no address", kind.kind))?;
         let i2c = match self.bus(&bus_name)?.clone() {
             Opened::I2c(i2c) => i2c,
             Opened::Sim(sim, i2c) => {
@@ -246,6 +255,12 @@ fn open(bus: &Bus, clock: &Arc<dyn Clock>) -> Result<Opened, String> {
         "i2c" => sedge_hal::i2c_bus(&device).map(Opened::I2c).map_err(threads),
         _ => Ok(Opened::Gpio(sedge_hal::lines(&device))),
     }
+}
+
+/// The device of a bus, where its settings can be read.
+fn device_named(bus: &Bus) -> Option<PathBuf> {
+    let settings: BusSettings = read(bus.settings.clone().into_value()).ok()?;
+    Some(settings.device.map_or_else(|| device_of(&bus.id, &bus.kind), PathBuf::from))
 }
 
 /// `/dev/i2c-1` for a bus called `i2c-1`; `/dev/gpiochip0` for one called `gpio0`.

@@ -44,14 +44,14 @@ impl Failure {
     }
 
     /// Tells a person, on standard error; or a program, with `--json`.
-    #[expect(clippy::print_stderr, reason = "this is what tells a person")]
     pub fn print(&self, global: &Global) {
         match self {
             Self::ConfigShown | Self::FailedShown | Self::NobodyReads => {}
-            error if global.json => {
-                eprintln!("{}", json!({ "error": error.to_string(), "code": error.code() }))
-            }
-            error => eprintln!("error: {error}"),
+            error if global.json => crate::show::complain(format_args!(
+                "{}",
+                json!({ "error": error.to_string(), "code": error.code() })
+            )),
+            error => crate::show::complain(format_args!("error: {error}")),
         }
     }
 }

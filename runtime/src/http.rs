@@ -1,7 +1,7 @@
 //! The HTTP client that all plugins share: one pool of connections, one limit, one set of trusted roots.
 //!
-//! The client blocks, so each request runs on a thread for such work, [`AT_ONCE`] at a time; the others wait. It runs to its
-//! end, or to its timeout, also where nobody waits for it any more.
+//! The client blocks, so each request runs on a thread for such work, [`AT_ONCE`] at a time; the others wait, which is part
+//! of their timeout. A request runs to its end, or to its timeout, also where nobody waits for it any more.
 //!
 //! A redirect is followed only for a `GET` or `HEAD` without header fields of the caller's: after a redirect a `POST` becomes
 //! a `GET`, which says nothing was wrong and sends nothing, and a token in a header would go to whoever the answer names.
@@ -17,10 +17,11 @@ use std::time::Duration;
 use sedge_plugin::BoxFuture;
 use sedge_plugin::http::{HttpClient, HttpError, Request, Response};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use ureq::Agent;
 
 /// Requests that run at a time.
-pub const AT_ONCE: usize = 4;
+pub const AT_ONCE: usize = 16;
 
 /// Bytes of an answer that are read.
 const BODY: u64 = 1024 * 1024;
@@ -62,15 +63,20 @@ impl Default for SharedHttp {
 }
 
 impl HttpClient for SharedHttp {
-    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, HttpError>> {
+    fn send(&self, mut request: Request) -> BoxFuture<'static, Result<Response, HttpError>> {
         let Self { agent, permits } = self.clone();
         Box::pin(async move {
             // A task of its own: whoever sends may look after it only now and then.
             let task = tokio::spawn(async move {
-                let permit = permits.acquire_owned().await;
+                let timeout = request.timeout;
+                let begun = Instant::now();
+                let Ok(permit) = tokio::time::timeout(timeout, permits.acquire_owned()).await else {
+                    return Ok(Err(HttpError(format!("no free connection within {timeout:?}"))));
+                };
+                request.timeout = timeout.saturating_sub(begun.elapsed());
                 let exchange = move || {
                     let _permit = permit;
-                    exchange(&agent, request)
+                    exchange(&agent, request, timeout)
                 };
                 tokio::task::spawn_blocking(exchange).await
             });
@@ -85,7 +91,8 @@ impl HttpClient for SharedHttp {
     }
 }
 
-fn exchange(agent: &Agent, request: Request) -> Result<Response, HttpError> {
+/// Sends it and reads the answer. `whole` is the timeout that was asked for, of which the request has what is left.
+fn exchange(agent: &Agent, request: Request, whole: Duration) -> Result<Response, HttpError> {
     let Request { method, url, headers, body, timeout } = request;
     let plain = matches!(method, "GET" | "HEAD");
     let redirects = if plain && headers.is_empty() { REDIRECTS } else { 0 };
@@ -93,7 +100,7 @@ fn exchange(agent: &Agent, request: Request) -> Result<Response, HttpError> {
     for (name, value) in headers {
         builder = builder.header(name, value);
     }
-    let told = |error: ureq::Error| HttpError(told(&error, timeout));
+    let told = |error: ureq::Error| HttpError(told(&error, whole));
     let sent = if plain && body.is_empty() {
         let request = builder.body(()).map_err(|error| told(error.into()))?;
         agent.run(
@@ -294,7 +301,17 @@ mod tests {
         for task in tasks.drain(..) {
             assert_eq!(task.await.unwrap().unwrap().status, 200);
         }
-        assert!(!server.join().unwrap(), "the fifth came before one of the four was answered");
+        assert!(!server.join().unwrap(), "one too many came before another was answered");
+    }
+
+    #[tokio::test]
+    async fn waiting_for_a_free_connection_is_part_of_the_timeout() {
+        let client = client();
+        let all = client.permits.clone().acquire_many_owned(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
+        let request = Request { timeout: Duration::from_millis(50), ..Request::get("http://127.0.0.1:9/") };
+        let answer = client.send(request).await;
+        assert_eq!(answer, Err(HttpError("no free connection within 50ms".into())));
+        drop(all);
     }
 
     #[tokio::test]

@@ -37,11 +37,6 @@ use clap::Parser;
 
 pub use extend::with;
 
-/// The author's guide, so that its blocks are compiled and run.
-#[cfg(doctest)]
-#[doc = include_str!("../../plugins/README.md")]
-pub struct AuthorsGuide;
-
 use cli::{Cli, Command, ConfigCommand, PluginCommand, ReadingsCommand, SensorCommand, ToolCommand};
 use exit::Failure;
 

@@ -1,6 +1,7 @@
 //! Finds, reads and checks the config.
 
 use std::io::IsTerminal;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,12 +11,15 @@ use serde_json::Value as Json;
 use crate::catalogue::catalogue;
 use crate::cli::Global;
 use crate::exit::Failure;
+use crate::extend;
 use crate::log::coloured;
 
 /// Mistakes that are shown to a person at once.
 const MOST_SHOWN: usize = 20;
 /// Files of one folder that are laid over the config.
 const MOST_FILES: usize = 1000;
+/// Bytes of one file of a config.
+const MOST_BYTES: u64 = 1024 * 1024;
 /// Where a config is looked for when none is named.
 const PLACES: [&str; 2] = ["sedge.toml", "/etc/sedge/sedge.toml"];
 
@@ -32,6 +36,8 @@ pub struct Loaded {
     pub effective: Arc<Json>,
     /// Each setting with where it is from.
     pub origins: Vec<Origin>,
+    /// What no schema can say: settings that a processor does not take.
+    pub refused: Vec<String>,
 }
 
 impl Loaded {
@@ -43,7 +49,8 @@ impl Loaded {
     fn of(file: Option<PathBuf>, layers: &[Layer]) -> Self {
         let Outcome { config, diagnostics, effective, origins } =
             sedge_config::parse_layers(layers, &catalogue());
-        Self { file, config, diagnostics, effective: Arc::new(effective), origins }
+        let refused = config.as_ref().map(refused).unwrap_or_default();
+        Self { file, config, diagnostics, effective: Arc::new(effective), origins, refused }
     }
 
     /// Whether there is an error, fatal or not.
@@ -54,23 +61,37 @@ impl Loaded {
     /// How many mistakes and how many warnings there are.
     pub fn counts(&self) -> (usize, usize) {
         let errors = self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-        (errors, self.diagnostics.len() - errors)
+        (errors + self.refused.len(), self.diagnostics.len() - errors)
     }
 
     /// Shows all mistakes on standard error, each with its line of the file.
-    #[expect(clippy::print_stderr, reason = "this is what tells a person")]
     pub fn show(&self, global: &Global) {
         let colour = coloured(global, std::io::stderr().is_terminal());
         for diagnostic in self.diagnostics.iter().take(MOST_SHOWN) {
-            eprintln!("{}\n", diagnostic.render(colour).trim_end());
+            crate::show::complain(format_args!("{}\n", diagnostic.render(colour).trim_end()));
         }
         if self.diagnostics.len() > MOST_SHOWN {
-            eprintln!(
+            crate::show::complain(format_args!(
                 "and {} more; `sedge check --json` tells them all",
                 self.diagnostics.len() - MOST_SHOWN
-            );
+            ));
+        }
+        for refused in &self.refused {
+            crate::show::complain(format_args!("error: {refused}\n"));
         }
     }
+}
+
+/// Makes every processor once, on a node that does nothing: some mistakes only its own code knows.
+fn refused(config: &Config) -> Vec<String> {
+    let nowhere = sedge_plugin::testing::TestNode::new();
+    let well = config.processors.iter().filter(|processor| processor.enabled && processor.fault.is_none());
+    let refused = |processor: &sedge_config::Processor| {
+        let kind = extend::processor(&processor.kind)?;
+        let made = (kind.make)(&processor.settings, &nowhere.context(processor.id.as_str()));
+        made.err().map(|error| format!("[processor.{}]: {error}", processor.id))
+    };
+    well.filter_map(refused).collect()
 }
 
 /// The config that is named, or the first that is found.
@@ -137,6 +158,16 @@ fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn text(file: &Path) -> Result<String, Failure> {
     let shown = file.display();
+    match std::fs::metadata(file) {
+        Ok(at) if at.is_file() && at.len() > MOST_BYTES => {
+            return Err(Failure::Config(format!("{shown} has more than {MOST_BYTES} bytes: no config has")));
+        }
+        // A pipe may be read once, by `run -c <(…)`; of a device there is no end.
+        Ok(at) if !at.is_file() && !at.file_type().is_fifo() => {
+            return Err(Failure::Config(format!("{shown} is not a file")));
+        }
+        _ => {}
+    }
     match std::fs::read(file) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();

@@ -22,9 +22,15 @@ pub(crate) fn data(configured: Option<&Path>, node: &Id) -> Option<PathBuf> {
         return Some(folder.into());
     }
     let system = PathBuf::from("/var/lib/sedge");
-    let state = var_os("STATE_DIRECTORY").map(PathBuf::from);
+    let state = first_of("STATE_DIRECTORY");
     let folder = state.or_else(|| is_writable(&system).then_some(system)).or_else(user_data)?;
     Some(folder.join(node.as_str()))
+}
+
+/// The first of the folders that systemd names in a variable.
+fn first_of(variable: &str) -> Option<PathBuf> {
+    let folders = var_os(variable)?;
+    std::env::split_paths(&folders).next().filter(|folder| !folder.as_os_str().is_empty())
 }
 
 /// The folder for what belongs to the user.
@@ -36,12 +42,13 @@ pub(crate) fn user_data() -> Option<PathBuf> {
 
 /// The folders in which the sockets of nodes may be, in the order in which they are tried.
 pub(crate) fn socket_folders() -> Vec<PathBuf> {
-    let given = var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+    let given = first_of("RUNTIME_DIRECTORY");
     let user = var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("sedge"));
     // Anybody may make a folder there: one that is another's is none of ours.
     let own = uid().map(|uid| (PathBuf::from(format!("/tmp/sedge-{uid}")), uid));
-    let own =
-        own.filter(|(folder, uid)| fs::metadata(folder).is_ok_and(|at| at.uid() == *uid) || !folder.exists());
+    let own = own.filter(|(folder, uid)| {
+        fs::symlink_metadata(folder).is_ok_and(|at| at.uid() == *uid) || !folder.exists()
+    });
     let own = own.map(|(folder, _)| folder);
     given.into_iter().chain([PathBuf::from("/run/sedge")]).chain(user).chain(own).collect()
 }
@@ -49,7 +56,7 @@ pub(crate) fn socket_folders() -> Vec<PathBuf> {
 /// The folder in which a node makes its socket: made where it may be, and nobody else's.
 pub(crate) fn own_socket_folder() -> io::Result<PathBuf> {
     for folder in socket_folders() {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o750).create(&folder);
         if made.is_ok() && is_writable(&folder) && fs::metadata(&folder)?.uid() == uid().unwrap_or_default() {
             return Ok(folder);
         }

@@ -48,6 +48,8 @@ pub(crate) struct Roster {
     pub(crate) infos: Vec<PluginInfo>,
     /// What is wrong with the places that were looked at.
     pub(crate) mistakes: Vec<Mistake>,
+    /// Whether a node that runs has said how they fare.
+    pub(crate) runs: bool,
 }
 
 /// What is compiled in.
@@ -65,7 +67,7 @@ pub(crate) fn built_in() -> Vec<PluginInfo> {
     infos.extend(PLUGINS.iter().chain(GPIOS).chain(DESTINATIONS).map(sedge_plugins::Kind::info));
     infos.extend(processors::KINDS.iter().map(|kind| {
         let category = match kind.stage {
-            Stage::Process => Category::Processor,
+            Stage::Process | Stage::Admit => Category::Processor,
             Stage::Validate => Category::Validator,
         };
         plain(kind.kind, kind.title, category, (kind.schema)())
@@ -103,6 +105,7 @@ pub(crate) fn roster(global: &Global, running: Option<Json>) -> Roster {
         None => sedge_host::discover(&places),
     };
     let config = find(global.config.as_deref()).and_then(|_| load(global).ok());
+    let runs = running.is_some();
     let mut rows = match running {
         Some(Json::Array(running)) => running.iter().map(|status| told(status, &compiled)).collect(),
         _ => {
@@ -118,7 +121,7 @@ pub(crate) fn roster(global: &Global, running: Option<Json>) -> Roster {
         infos.extend(info);
         rows.push(row);
     }
-    Roster { rows, infos, mistakes: listing.mistakes }
+    Roster { rows, infos, mistakes: listing.mistakes, runs }
 }
 
 fn row(id: &str, kind: &str, state: &str, compiled: &[PluginInfo]) -> Row {
@@ -139,6 +142,12 @@ fn row(id: &str, kind: &str, state: &str, compiled: &[PluginInfo]) -> Row {
         service_of: None,
         shadowed_by: None,
     }
+}
+
+/// A character as it is shown: those that are no letters on the screen as their number.
+fn shown(c: char) -> Vec<char> {
+    let is_bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || is_bidi { c.escape_unicode().collect() } else { vec![c] }
 }
 
 /// As a node that runs tells it.
@@ -185,7 +194,9 @@ fn configured(config: &Json, faults: &[sedge_config::Diagnostic], compiled: &[Pl
     rows
 }
 
-fn on_disk(found: Found) -> (Row, Option<PluginInfo>) {
+fn on_disk(mut found: Found) -> (Row, Option<PluginInfo>) {
+    // A folder may be called anything; what it is called must not steer a terminal.
+    found.name = found.name.chars().flat_map(shown).collect();
     let origin = found.origin.word();
     let shadowed_by = found.shadowed_by.map(|shadow| match shadow.path {
         Some(path) => path.display().to_string(),

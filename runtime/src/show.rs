@@ -24,6 +24,11 @@ pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
     }
 }
 
+/// Tells a person what is amiss. Where nobody reads it any more, nothing is to be done about it.
+pub(crate) fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Prints rows as columns, each as wide as its widest cell. The last one is not filled up.
 pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -12,6 +12,8 @@ mod commands;
 mod contract;
 #[path = "promises/demo.rs"]
 mod demo;
+#[path = "promises/guide.rs"]
+mod guide;
 #[path = "promises/layers.rs"]
 mod layers;
 #[path = "promises/node.rs"]

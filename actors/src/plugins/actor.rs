@@ -250,9 +250,9 @@ impl PluginActor {
     /// Tells of a failure that nobody else tells of.
     fn tell_of(&self, what: &'static str, result: &Result<(), Hitch>) {
         let error = match result {
-            // One who fails to hear of failures would hear of that for ever.
-            _ if what == OnError::NAME => return,
             Err(Hitch::Failed(PluginError::Unmet(_)) | Hitch::Stopped) | Ok(()) => return,
+            // One who fails to hear of failures would hear of that for ever.
+            Err(_) if what == OnError::NAME => return,
             Err(Hitch::Failed(error)) => error.to_string(),
             Err(Hitch::Hung(after)) => format!("hung: it did not end within {after:?}"),
         };

@@ -22,7 +22,7 @@ use sedge_plugin::topics::{Failure, OnError};
 use sedge_plugin::{Context, Id, State};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::actor::{ActorArgs, MAILBOX, Mailbox, PluginActor, Pulse, SetupError};
 use super::host::PluginHost;
@@ -92,6 +92,7 @@ pub(crate) fn keep(spec: PluginSpec, state: Arc<NodeState>, tools: ToolRegistry)
         dropped: Arc::default(),
         told_dropped: 0,
         dropping: false,
+        amiss: false,
         abandoned: Vec::new(),
         since: (State::Discovered, None),
     };
@@ -133,6 +134,8 @@ struct Keeper {
     dropping: bool,
     /// The state that was told last, and since when it is so.
     since: (State, Option<i64>),
+    /// Whether the log was told that it runs with something amiss, by its own words.
+    amiss: bool,
     /// Starts whose threads are blocked.
     abandoned: Vec<Run>,
     /// Of a plugin that is started on demand: who calls.
@@ -332,6 +335,19 @@ impl Keeper {
         let reason = live.amiss.iter().find_map(|amiss| amiss.borrow().clone());
         let before = self.standing();
         self.life.degraded(reason);
+        // What is amiss with its handlers was told by the actor; what it says itself nobody has told yet.
+        let own = live.amiss[1].borrow().clone();
+        match (own, self.amiss) {
+            (Some(reason), false) => {
+                warn!(plugin = %self.spec.id, reason, "Runs with something amiss.");
+                self.amiss = true;
+            }
+            (None, true) => {
+                info!(plugin = %self.spec.id, "Is well again.");
+                self.amiss = false;
+            }
+            _ => {}
+        }
         if before != self.standing() {
             self.tell(Some(before));
         }

@@ -121,6 +121,12 @@ impl Guards {
         Self { guards: self.guards, runs: Mutex::new(runs) }
     }
 
+    /// The guards that are about none of these tools: most likely their patterns are misspelt.
+    pub(crate) fn idle(&self, tools: &[Name]) -> Vec<Id> {
+        let idle = |guard: &&Guard| !tools.iter().any(|tool| guard.covers(tool.as_str()));
+        self.guards.iter().filter(idle).map(|guard| guard.id.clone()).collect()
+    }
+
     fn about<'a>(&'a self, tool: &'a Name) -> impl Iterator<Item = &'a Guard> {
         self.guards.iter().filter(|guard| guard.covers(tool.as_str()))
     }
@@ -199,7 +205,9 @@ fn rested(guard: &Guard, runs: &VecDeque<Duration>, now: Duration) -> Result<(),
 }
 
 fn shown(time: Duration) -> String {
-    sedge_plugin::Every(time).to_string()
+    // Up to the next second: what is told to wait for has passed then.
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    sedge_plugin::Every(Duration::from_secs(seconds)).to_string()
 }
 
 /// Whether a text fits a pattern, in which `*` stands for anything.

@@ -15,6 +15,7 @@ mod wake;
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{error, warn};
 
 use crate::plugins::actor::{CallTool, PluginActor};
-use crate::state::NodeState;
+use crate::state::{NodeState, node_counter, node_itself};
 pub use guard::Guard;
 use guard::{Admission, Guards};
 pub(crate) use wake::Wake;
@@ -95,17 +96,14 @@ struct CallCounts {
 impl CallCounts {
     /// Numbers of the node's own; should their names be taken, they are counted for nobody.
     fn new(state: &NodeState) -> Self {
-        let (metrics, node) = (&state.metrics, Id::sanitized("node", "node"));
-        let counter = |name: &str, help| {
-            let counter = Name::new(name).ok().and_then(|name| metrics.counter(&node, name, help).ok());
-            counter.unwrap_or_default()
-        };
+        let metrics = &state.metrics;
         let seconds = Name::new("tool_call_seconds").ok();
         Self {
-            calls: counter("tool_calls", "Calls of tools."),
-            failures: counter("tool_failures", "Calls of tools that had no result."),
-            seconds: seconds
-                .and_then(|name| metrics.histogram(&node, name, "How long calls took.", SECONDS).ok()),
+            calls: node_counter(metrics, "tool_calls", "Calls of tools."),
+            failures: node_counter(metrics, "tool_failures", "Calls of tools that had no result."),
+            seconds: seconds.and_then(|name| {
+                metrics.histogram(&node_itself(), name, "How long calls took.", SECONDS).ok()
+            }),
         }
     }
 }
@@ -125,6 +123,15 @@ impl ToolRegistry {
     /// Puts guards in the place of those that there were.
     pub(crate) fn guard(&self, guards: Vec<Guard>) {
         self.guards.store(Arc::new(Guards::new(guards).remembering(&self.guards.load())));
+    }
+
+    /// Tells of guards that are about no tool that there is.
+    pub(crate) fn look_for_idle_guards(&self) {
+        let tools: Vec<Name> = self.table.load().keys().cloned().collect();
+        for guard in self.guards.load().idle(&tools) {
+            let known = tools.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+            warn!(%guard, known, "The guard is about no tool that there is: are its patterns right?");
+        }
     }
 
     /// Lists the tools of a plugin that is started by a call of one.
@@ -223,12 +230,16 @@ impl ToolRegistry {
     pub async fn call(&self, call: ToolCall) -> ToolOutcome {
         let began = self.state.clock.up();
         let (id, tool) = (call.id.clone(), call.tool.clone());
+        // A task that the tool left behind tells no progress once the result is there.
+        let open = Arc::new(AtomicBool::new(true));
+        let call = ToolCall { progress: call.progress.while_open(&open), ..call };
         let entry = self.find(&call.tool);
         let by = entry.as_ref().ok().map(|entry| entry.owner.clone());
         let result = match entry {
             Ok(entry) => self.run(entry, call.clone()).await,
             Err(error) => Err(error),
         };
+        open.store(false, Ordering::Relaxed);
         let took = self.state.clock.up().saturating_sub(began);
         let outcome = ToolOutcome { id: id.clone(), tool: tool.clone(), result, took, by: by.clone() };
         let outcome = match self.state.bus.chain::<PostToolExecute>(outcome).await {
@@ -244,7 +255,7 @@ impl ToolRegistry {
         }
         if let Err(error) = &outcome.result {
             self.counts.failures.inc();
-            let plugin = outcome.by.clone().unwrap_or_else(|| Id::sanitized("node", "node"));
+            let plugin = outcome.by.clone().unwrap_or_else(node_itself);
             let (what, text) = (format!("tool {}", outcome.tool), error.message.clone());
             self.state.bus.publish::<ToolFailed>(ToolFailure { call, error: error.clone() }).await;
             self.state.bus.tell::<OnError>(Failure { plugin, what, error: text });

@@ -84,6 +84,27 @@ async fn a_plugin_reads_the_newest_reading_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_progress_is_told_once_the_result_is_there() {
+    let heard = Arc::new(Mutex::new(0));
+    let hears = heard.clone();
+    let leaves = Puppet::new().tool("rinse").on_call(|ctx, call| async move {
+        let later = ctx.clone();
+        ctx.spawn(async move {
+            later.sleep(S).await;
+            call.progress.report(0.5, "too late");
+        });
+        Ok(json!("clean"))
+    });
+    let node = node(vec![leaves.spec("leaves")]).await;
+    let progress = Progress::to(move |_| *hears.lock().unwrap() += 1);
+    let outcome = node.call(ToolCall { progress, ..call("rinse", json!({})) }).await;
+    assert!(outcome.result.is_ok());
+    tokio::time::sleep(S * 2).await;
+    assert_eq!(*heard.lock().unwrap(), 0);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn how_far_a_call_is_reaches_its_caller_in_order_and_before_the_result() {
     let rinses = Puppet::new().tool("rinse").on_call(|ctx, call| async move {
         for step in 1..=3_u32 {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use sedge_actors::{Counts, Node, PluginSpec, RunningNode, Subscription, TokioClock, node_info};
 use sedge_plugin::prelude::*;
 use sedge_plugin::topics::{
-    Deliver, Extract, PluginStateChanged, Process, RawPayload, SensorChange, SensorChanged, Validate,
+    Admit, Deliver, Extract, PluginStateChanged, Process, RawPayload, SensorChange, SensorChanged, Validate,
 };
 
 use super::support::id;
@@ -58,6 +58,14 @@ impl Plugin for Rules {
             next.frame.samples[0].value = Ok((n * 2.0).into());
             Ok(Step::Replace(next))
         });
+        // Sees what the validators made of it.
+        hooks.inline::<Admit>(Options::default(), |draft| match draft.frame.get("temperature") {
+            Some(Value::Number(n)) if *n < -50.0 => {
+                assert_eq!(draft.frame.samples[0].quality, Quality::Rejected);
+                Ok(Step::Veto("nobody wants to know".into()))
+            }
+            _ => Ok(Step::Pass),
+        });
         hooks.inline::<Validate>(Options::default(), |draft| match draft.frame.get("temperature") {
             Some(Value::Number(n)) if *n < 0.0 => Ok(Step::Veto("below zero".into())),
             _ => Ok(Step::Pass),
@@ -97,6 +105,17 @@ async fn numbers_have_no_holes_though_readings_are_held_back_and_the_plugin_rest
     }
     assert_eq!(seen, [1, 2, 3, 4, 5, 6]);
     assert!(node.counts().suppressed >= 2);
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_may_be_held_back_once_it_was_judged_and_leaves_no_hole() {
+    let (node, mut ear) = measure(vec![1.0, -99.0, 2.0]).await;
+    assert_eq!([ear.next().await.seq, ear.next().await.seq], [1, 2]);
+    assert_eq!(node.counts(), Counts { delivered: 2, suppressed: 1, rejected: 1 });
+    let metrics = node.metrics();
+    let rejected = metrics.iter().find(|metric| metric.name.as_str() == "readings_rejected").unwrap();
+    assert_eq!(rejected.metric, sedge_plugin::metrics::Metric::Counter(1));
     node.stop().await;
 }
 

@@ -116,10 +116,10 @@ async fn what_is_switched_off_and_on_again_stops_and_starts() {
     let puppet = lively("one");
     let mut node = node(vec![puppet.spec("one")]).await;
     let off = PluginSpec::barred(id("one"), "puppet", State::Disabled, None);
-    assert_eq!(node.apply(change(vec![off])).await.unwrap().restarted, ids(&["one"]));
+    assert_eq!(node.apply(change(vec![off])).await.unwrap().stopped, ids(&["one"]));
     assert_eq!(status(&node, "one").0, State::Disabled);
     assert!(node.directory().tools.is_empty() && node.directory().sensors.is_empty());
-    node.apply(change(vec![puppet.spec("one")])).await.unwrap();
+    assert_eq!(node.apply(change(vec![puppet.spec("one")])).await.unwrap().started, ids(&["one"]));
     assert_eq!(status(&node, "one").0, State::Running);
     assert_eq!(node.directory().tools.len(), 1);
     node.stop().await;

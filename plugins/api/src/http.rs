@@ -21,7 +21,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// What is sent.
     pub body: Vec<u8>,
-    /// How long it may take, from the connection to the last byte of the answer.
+    /// How long it may take, from the waiting for a free connection to the last byte of the answer.
     pub timeout: Duration,
 }
 

@@ -44,12 +44,13 @@
 //! ```
 //!
 //! It runs in whoever submits the reading, one reading at a time, so it must not block; time is the draft's own. What it
-//! keeps per sensor must not grow without end.
+//! keeps per sensor must not grow without end, and goes when the sensor does: [`Processor::forget`].
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use crate::Id;
 use crate::context::Context;
 use crate::directory::SensorDescriptor;
 use crate::plugin::PluginError;
@@ -59,10 +60,12 @@ use crate::topic::Step;
 /// Where on the path of a reading a processor stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// It changes readings, or holds them back: a veto suppresses the reading.
+    /// It changes readings. A veto suppresses the reading, and nobody judges it: see [`Admit`](Self::Admit).
     Process,
     /// It judges readings: it marks fields, and a veto marks all of them `rejected`. It loses none.
     Validate,
+    /// It holds readings back, once they were judged: a veto suppresses the reading.
+    Admit,
 }
 
 /// A processor of one kind.
@@ -73,6 +76,8 @@ pub trait Processor: Send + Sized + 'static {
     const TITLE: &'static str;
     /// Where it stands.
     const STAGE: Stage = Stage::Process;
+    /// Whether it looks a second time, once all validators have: [`judge`](Self::judge).
+    const JUDGES: bool = false;
     /// Its own settings. Unknown keys are to be refused: `#[serde(deny_unknown_fields)]`.
     type Config: DeserializeOwned + JsonSchema;
 
@@ -82,8 +87,17 @@ pub trait Processor: Send + Sized + 'static {
     /// What no schema can say about the settings: [`PluginError::Settings`].
     fn new(config: Self::Config, ctx: &Context) -> Result<Self, PluginError>;
 
-    /// Says what becomes of a sensor's fields: another unit, another range, one more field. Called before the sensor's
-    /// first reading, and again when something about it changes; what it was before is what earlier processors left.
+    /// Asked where it is for all sensors, before anything else.
+    ///
+    /// # Errors
+    /// When that makes no sense: [`PluginError::Settings`].
+    fn for_all(&self) -> Result<(), PluginError> {
+        Ok(())
+    }
+
+    /// Says what becomes of a sensor's fields and of how often it tells: another unit, another range, one more field.
+    /// Called before the sensor's first reading, and again when something about it changes; what it was before is what
+    /// earlier processors left.
     fn describe(&mut self, sensor: &mut SensorDescriptor) {
         let _ = sensor;
     }
@@ -93,25 +107,62 @@ pub trait Processor: Send + Sized + 'static {
     /// # Errors
     /// When it cannot say anything about this one: the reading goes on as it was.
     fn process(&mut self, draft: &Draft) -> Result<Step<Draft>, PluginError>;
+
+    /// Looks at one reading a second time, after all validators, where [`JUDGES`](Self::JUDGES) says so: for what follows
+    /// from their marks. Not called for a reading that a validator rejected as a whole.
+    ///
+    /// # Errors
+    /// As [`process`](Self::process).
+    fn judge(&mut self, draft: &Draft) -> Result<Step<Draft>, PluginError> {
+        let _ = draft;
+        Ok(Step::Pass)
+    }
+
+    /// Forgets what it keeps of a sensor, which is gone, or has become another one and is described next.
+    fn forget(&mut self, sensor: &Id) {
+        let _ = sensor;
+    }
 }
 
 /// A processor that is ready, of any kind.
 pub trait Processing: Send {
+    /// See [`Processor::for_all`].
+    fn for_all(&self) -> Result<(), PluginError> {
+        Ok(())
+    }
     /// See [`Processor::describe`].
     fn describe(&mut self, sensor: &mut SensorDescriptor);
     /// See [`Processor::process`].
     fn process(&mut self, draft: &Draft) -> Result<Step<Draft>, PluginError>;
+    /// See [`Processor::judge`].
+    fn judge(&mut self, draft: &Draft) -> Result<Step<Draft>, PluginError> {
+        let _ = draft;
+        Ok(Step::Pass)
+    }
+    /// See [`Processor::forget`].
+    fn forget(&mut self, sensor: &Id) {
+        let _ = sensor;
+    }
 }
 
 /// A wrapper, so that `processor.process(…)` in its own tests can only mean [`Processor::process`].
 struct Made<P>(P);
 
 impl<P: Processor> Processing for Made<P> {
+    fn for_all(&self) -> Result<(), PluginError> {
+        self.0.for_all()
+    }
     fn describe(&mut self, sensor: &mut SensorDescriptor) {
         self.0.describe(sensor);
     }
     fn process(&mut self, draft: &Draft) -> Result<Step<Draft>, PluginError> {
         self.0.process(draft)
+    }
+    fn judge(&mut self, draft: &Draft) -> Result<Step<Draft>, PluginError> {
+        self.0.judge(draft)
+    }
+    fn forget(&mut self, sensor: &Id) {
+        self.0.forget(sensor);
     }
 }
 
@@ -127,6 +178,8 @@ pub struct ProcessorKind {
     pub title: &'static str,
     /// Where it stands.
     pub stage: Stage,
+    /// Whether it looks a second time, after all validators.
+    pub judges: bool,
     /// JSON Schema of its own settings.
     pub schema: fn() -> Json,
     /// Makes one.
@@ -140,6 +193,7 @@ impl ProcessorKind {
             kind: P::KIND,
             title: P::TITLE,
             stage: P::STAGE,
+            judges: P::JUDGES,
             schema: || schemars::schema_for!(P::Config).to_value(),
             make: |settings, ctx| {
                 let config = <P::Config as serde::Deserialize>::deserialize(settings)

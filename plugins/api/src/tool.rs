@@ -13,6 +13,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -155,6 +156,19 @@ impl Progress {
     /// To somebody who listens; must not block.
     pub fn to(hear: impl Fn(Update) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(hear)))
+    }
+
+    /// The same, until it is closed: what is said later is heard by nobody.
+    pub fn while_open(&self, open: &Arc<AtomicBool>) -> Self {
+        let heard = self.0.clone().map(|hear| {
+            let open = open.clone();
+            Arc::new(move |update| {
+                if open.load(Ordering::Relaxed) {
+                    hear(update);
+                }
+            }) as Hear
+        });
+        Self(heard)
     }
 
     /// So much is done, from 0 to 1.

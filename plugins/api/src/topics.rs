@@ -63,6 +63,9 @@ topic!(Process, Chain, "process", Draft => (),
 topic!(Validate, Chain, "validate", Draft => (),
     "Fired for every reading after processing. A step may mark fields; a veto marks all fields `rejected`, the reading is kept.",
     fn key(draft: &Draft) -> Option<&Id> { Some(&draft.sensor) });
+topic!(Admit, Chain, "admit", Draft => (),
+    "Fired for every reading after it was validated and before it gets its number. A veto holds it back: the reading is suppressed and counted.",
+    fn key(draft: &Draft) -> Option<&Id> { Some(&draft.sensor) });
 topic!(Deliver, Observe, "deliver", Reading => (),
     "Fired for every accepted reading, in order per sensor. A subscriber may pass it on.",
     fn key(reading: &Reading) -> Option<&Id> { Some(&reading.sensor) });
@@ -94,6 +97,7 @@ pub const ALL: &[TopicInfo] = &[
     TopicInfo::of::<Extract>("RawPayload → Frame"),
     TopicInfo::of::<Process>("Draft"),
     TopicInfo::of::<Validate>("Draft"),
+    TopicInfo::of::<Admit>("Draft"),
     TopicInfo::of::<Deliver>("Reading"),
     TopicInfo::of::<ToolRegistryBuild>("() → Vec<Tool>"),
     TopicInfo::of::<ToolsChanged>("ToolsChange"),

@@ -2,12 +2,14 @@
 //!
 //! Both come from a sensor's own descriptor, so this knows no kind. On `process` 21.530000686 becomes 21.53;
 //! on `validate` 312 °C from a chip that ends at 85 is marked `out_of_range`. The value is kept: a person
-//! decides what it is worth.
+//! decides what it is worth. The ends of a range are rounded as values are, so that one at the very end is inside.
 //!
 //! It converts nothing, and it stops no reading.
 
 use sedge_plugin::directory::FieldDescriptor;
 use sedge_plugin::prelude::*;
+
+use crate::processors::common::round;
 
 /// After the processors of others, so that what they compute is rounded too.
 const AFTER_OTHERS: i32 = 1000;
@@ -52,7 +54,10 @@ fn rounded(directory: &Directory, draft: &Draft) -> Step<Draft> {
 fn checked(directory: &Directory, draft: &Draft) -> Step<Draft> {
     change(directory, draft, |sample, field| {
         let Ok(Value::Number(n)) = sample.value else { return false };
-        let outside = field.min.is_some_and(|min| n < min) || field.max.is_some_and(|max| n > max);
+        let round = |n| round(n, field.precision);
+        let n = round(n);
+        let outside =
+            field.min.is_some_and(|min| n < round(min)) || field.max.is_some_and(|max| n > round(max));
         let marked = outside && sample.quality == Quality::Ok;
         if marked {
             sample.quality = Quality::OutOfRange;
@@ -76,12 +81,6 @@ fn change(
         }
     }
     if changed { Step::Replace(Draft { frame, ..draft.clone() }) } else { Step::Pass }
-}
-
-fn round(n: f64, precision: u8) -> f64 {
-    let scale = 10_f64.powi(precision.into());
-    let rounded = (n * scale).round() / scale;
-    if rounded.is_finite() { rounded } else { n }
 }
 
 #[cfg(test)]
@@ -151,5 +150,33 @@ mod tests {
         missing.push("light", "bright");
         assert_eq!(step(rounded, "x", missing.clone()), Step::Pass);
         assert_eq!(step(checked, "x", missing), Step::Pass);
+    }
+
+    /// A value at the very end of a range is inside in every unit that the range may be told in; the next one is not.
+    #[test]
+    fn the_end_of_a_range_that_was_converted_is_inside() {
+        let celsius = |n: f64| n * 9.0 / 5.0 + 32.0;
+        for (unit, precision, end) in [
+            (Unit::Fahrenheit, 2, 184.999_999_999_999_94),
+            (Unit::Fahrenheit, 1, celsius(84.97)),
+            (Unit::PoundPerSquareInch, 3, 1100.0 * 100.0 / 6_894.757_293_168),
+            (Unit::MillimetreOfMercury, 2, 1100.0 * 100.0 / 133.322_387_415),
+        ] {
+            let node = TestNode::new();
+            let ctx = node.context("plausible");
+            let mut sensor = SensorDescriptor::new(Id::new("x").unwrap(), "x", "1", "here", FIELDS);
+            let field = sensor.fields.get_mut("temperature").unwrap();
+            (field.unit, field.precision, field.min, field.max) = (unit, precision, Some(-end), Some(end));
+            ctx.announce(sensor);
+            let step = |value: f64| {
+                let frame = frame(&[("temperature", value)]);
+                let draft =
+                    Draft { sensor: Id::new("x").unwrap(), taken: Taken { up_ms: 0, wall_ms: None }, frame };
+                checked(&ctx.directory(), &draft)
+            };
+            let (last, one) = (round(end, precision), 10_f64.powi(-i32::from(precision)));
+            assert_eq!((step(last), step(-last)), (Step::Pass, Step::Pass), "{unit:?}");
+            assert_ne!(step(last + one), Step::Pass, "{unit:?}");
+        }
     }
 }

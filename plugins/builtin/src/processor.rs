@@ -2,8 +2,8 @@
 //!
 //! A sensor may name a chain of its own, `process = ["a", "b"]`, and a processor may be for some sensors or for all. A
 //! reading goes through its sensor's own chain first, in that order; then through the others, by priority; last through
-//! [`plausible`](crate::plausible), which rounds. Validators run after all of them, in the same order among themselves.
-//! Descriptors go the same way, so that units and ranges follow.
+//! [`plausible`](crate::plausible), which rounds. Validators run after all of them, then those that hold back, both in the
+//! same order among themselves. Descriptors go through all of them in one order, so that units and ranges follow.
 //!
 //! ```
 //! use sedge_plugin::{Id, Plugin, testing::{TestNode, block_on}};
@@ -17,19 +17,28 @@
 //! assert!(block_on(ProcessorPlugin::setup(&args, TestNode::new().context("imperial"))).is_ok());
 //! ```
 //!
-//! Its steps run in whoever submits; it holds a lock only while a step runs, one for all sensors.
+//! Its steps run in whoever submits; it holds a lock only while a step runs, one for all sensors. What a processor keeps of
+//! a sensor does not outlive it: it is forgotten when the sensor is gone, or has become another one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sedge_plugin::prelude::*;
 use sedge_plugin::processor::Processing;
+use sedge_plugin::topic::{Chain, Place};
+use sedge_plugin::topics::SensorChange;
 use serde_json::Value as Json;
+
+use crate::processors::common::Memory;
 
 /// The priority of the first place of a sensor's own chain. Places are below 100, where the others begin.
 pub const OWN_CHAIN: i32 = 10;
 /// Processors that a sensor's own chain may name, at most.
 pub const LONGEST_CHAIN: u16 = 90;
+
+/// The priorities of the others: after all own chains, before rounding.
+pub const PRIORITIES: RangeInclusive<i32> = 100..=999;
 
 /// What a processor is given: outlives its restarts.
 pub struct ProcessorArgs {
@@ -46,7 +55,7 @@ pub struct ProcessorArgs {
 pub struct Applies {
     /// The sensors that it is for; none for all of them.
     pub sensors: Option<BTreeSet<Id>>,
-    /// Its place among the processors that are no sensor's own: lower runs earlier. 100 is the usual one.
+    /// Its place among the processors that are no sensor's own: lower runs earlier. 100 to 999, 100 is the usual one.
     pub priority: i32,
     /// The sensors that name it in their own chain, whether or not it is for them, with its place there from 0. It sees
     /// their readings there and not once more.
@@ -88,8 +97,31 @@ fn own_chain(place: u16) -> Options {
     Options::priority(OWN_CHAIN + i32::from(place.min(LONGEST_CHAIN - 1)))
 }
 
-/// A processor.
-pub struct ProcessorPlugin;
+/// A processor. What it remembers is with its steps; this one tells them what it hears.
+pub struct ProcessorPlugin {
+    ctx: Context,
+}
+
+/// From a processor to its own steps: a sensor is gone.
+struct Forget;
+
+impl Topic for Forget {
+    type Message = Forgotten;
+    type Answer = ();
+    type Kind = Chain;
+    const NAME: &'static str = "forget_sensor";
+    const DOC: &'static str =
+        "Fired by a processor for itself when a sensor is gone. Its steps forget the sensor.";
+    fn key(forgotten: &Forgotten) -> Option<&Id> {
+        Some(&forgotten.processor)
+    }
+}
+
+#[derive(Clone)]
+struct Forgotten {
+    processor: Id,
+    sensor: Id,
+}
 
 impl Plugin for ProcessorPlugin {
     type Args = ProcessorArgs;
@@ -107,52 +139,126 @@ impl Plugin for ProcessorPlugin {
             let text = format!("a sensor's `process` names at most {LONGEST_CHAIN} processors");
             return Err(PluginError::Settings(text.into()));
         }
-        (args.kind.make)(&args.settings, &ctx).map(|_| Self)
+        make(args, &ctx)?;
+        Ok(Self { ctx })
     }
 
     fn hooks(hooks: &mut impl Hooks<Self>, args: &ProcessorArgs, ctx: &Context) {
-        let Ok(processor) = (args.kind.make)(&args.settings, ctx) else { return };
-        let processor = Arc::new(Mutex::new(processor));
+        let Ok(processor) = make(args, ctx) else { return };
+        let shared = Shared::new(processor, ctx);
         for options in args.applies.places() {
             // The one that is for all sensors leaves out those that have it in their own chain.
             let elsewhere =
                 if options.only.is_none() { args.applies.chains.clone() } else { BTreeMap::new() };
-            register(hooks, args.kind.stage, options, Arc::new(elsewhere), &processor);
+            register(hooks, args.kind, options, Arc::new(elsewhere), &shared);
         }
+        hooks.observe::<topics::SensorChanged>(Options::default());
+        hooks.inline::<Forget>(Options::default().only([ctx.id().clone()]), move |gone| {
+            shared.lock().processor.forget(&gone.sensor);
+            Ok(Step::Pass)
+        });
     }
 }
 
-type Shared = Arc<Mutex<Box<dyn Processing>>>;
+impl Observer<topics::SensorChanged> for ProcessorPlugin {
+    async fn observe(&mut self, change: Arc<SensorChange>) -> Result<(), PluginError> {
+        // One that is back by now was forgotten when it was described.
+        if let SensorChange::Gone(sensor) = &*change
+            && !self.ctx.directory().sensors.contains_key(sensor)
+        {
+            let gone = Forgotten { processor: self.ctx.id().clone(), sensor: sensor.clone() };
+            self.ctx.chain::<Forget>(gone).await;
+        }
+        Ok(())
+    }
+}
+
+fn make(args: &ProcessorArgs, ctx: &Context) -> Result<Box<dyn Processing>, PluginError> {
+    let (priority, first, last) = (args.applies.priority, PRIORITIES.start(), PRIORITIES.end());
+    if !PRIORITIES.contains(&priority) {
+        let text = format!("`priority` is {priority}, not within {first} to {last}");
+        return Err(PluginError::Settings(text.into()));
+    }
+    let processor = (args.kind.make)(&args.settings, ctx)?;
+    if args.applies.sensors.is_none() {
+        processor.for_all()?;
+    }
+    Ok(processor)
+}
+
+/// What the steps of a processor share.
+#[derive(Clone)]
+struct Shared {
+    ctx: Context,
+    working: Arc<Mutex<Working>>,
+}
+
+struct Working {
+    processor: Box<dyn Processing>,
+    /// The sensors as they were shown to it last.
+    shown: Memory<Option<SensorDescriptor>>,
+}
+
+impl Shared {
+    fn new(processor: Box<dyn Processing>, ctx: &Context) -> Self {
+        let working = Working { processor, shown: Memory::default() };
+        Self { ctx: ctx.clone(), working: Arc::new(Mutex::new(working)) }
+    }
+
+    /// A step that panicked was told by the node; what it kept is as good as it was before.
+    fn lock(&self) -> MutexGuard<'_, Working> {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn describe(&self, sensor: &SensorDescriptor) -> Step<SensorDescriptor> {
+        // All are described again when any processor comes or goes. That alone is no reason to forget.
+        let announced = !self.ctx.directory().sensors.contains_key(&sensor.id);
+        let mut working = self.lock();
+        let before = working.shown.of(&sensor.id).replace(sensor.clone());
+        if announced || before.is_some_and(|before| before != *sensor) {
+            working.processor.forget(&sensor.id);
+        }
+        let mut described = sensor.clone();
+        working.processor.describe(&mut described);
+        if described == *sensor { Step::Pass } else { Step::Replace(described) }
+    }
+}
 
 fn register(
     hooks: &mut impl Hooks<ProcessorPlugin>,
-    stage: Stage,
+    kind: &ProcessorKind,
     options: Options,
     elsewhere: Arc<BTreeMap<Id, u16>>,
-    processor: &Shared,
+    shared: &Shared,
 ) {
-    let (shared, skipped) = (processor.clone(), elsewhere.clone());
+    let (its, skipped) = (shared.clone(), elsewhere.clone());
     hooks.inline::<topics::Describe>(options.clone(), move |sensor| {
-        if skipped.contains_key(&sensor.id) {
-            return Ok(Step::Pass);
-        }
-        let mut described = sensor.clone();
-        lock(&shared).describe(&mut described);
-        Ok(if described == *sensor { Step::Pass } else { Step::Replace(described) })
+        Ok(if skipped.contains_key(&sensor.id) { Step::Pass } else { its.describe(sensor) })
     });
-    let shared = processor.clone();
+    if kind.judges {
+        let (its, skipped) = (shared.clone(), elsewhere.clone());
+        let last = Options { place: Place::Last, ..options.clone() };
+        hooks.inline::<topics::Validate>(last, move |draft| {
+            if skipped.contains_key(&draft.sensor) {
+                Ok(Step::Pass)
+            } else {
+                its.lock().processor.judge(draft)
+            }
+        });
+    }
+    let its = shared.clone();
     let step = move |draft: &Draft| {
-        if elsewhere.contains_key(&draft.sensor) { Ok(Step::Pass) } else { lock(&shared).process(draft) }
+        if elsewhere.contains_key(&draft.sensor) {
+            Ok(Step::Pass)
+        } else {
+            its.lock().processor.process(draft)
+        }
     };
-    match stage {
+    match kind.stage {
         Stage::Process => hooks.inline::<topics::Process>(options, step),
         Stage::Validate => hooks.inline::<topics::Validate>(options, step),
+        Stage::Admit => hooks.inline::<topics::Admit>(options, step),
     }
-}
-
-/// A step that panicked was told by the node; what it kept is as good as it was before.
-fn lock(shared: &Shared) -> MutexGuard<'_, Box<dyn Processing>> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -160,7 +266,7 @@ mod tests {
     use std::any::Any;
 
     use sedge_plugin::testing::{TestNode, block_on};
-    use sedge_plugin::topic::{Around, Chain, Collect, First, Observe};
+    use sedge_plugin::topic::{Around, Collect, First, Observe};
     use serde_json::json;
 
     use super::*;
@@ -197,7 +303,7 @@ mod tests {
         where
             P: Observer<T>,
         {
-            unreachable!();
+            assert_eq!(T::NAME, topics::SensorChanged::NAME);
         }
         fn chain<T: Topic<Kind = Chain>>(&mut self, _: Options)
         where
@@ -244,23 +350,40 @@ mod tests {
 
     impl Recorder {
         fn of(kind: &str, settings: Json, applies: Applies) -> Self {
+            Self::on(&TestNode::new(), kind, settings, applies)
+        }
+
+        fn on(node: &TestNode, kind: &str, settings: Json, applies: Applies) -> Self {
             let mut hooks = Self::default();
             let args = ProcessorArgs { kind: processors::kind(kind).unwrap(), settings, applies };
-            ProcessorPlugin::hooks(&mut hooks, &args, &TestNode::new().context("p"));
+            ProcessorPlugin::hooks(&mut hooks, &args, &node.context("p"));
             hooks.0.sort_by_key(|registered| registered.options.priority);
             hooks
         }
 
-        /// Topic, priority and sensors of each registration.
+        /// Topic, priority and sensors of each registration on a reading's path.
         fn rows(&self) -> Vec<(&str, i32, String)> {
             let sensors = |options: &Options| match &options.only {
                 None => "all".to_owned(),
                 Some(only) => only.iter().map(Id::as_str).collect::<Vec<_>>().join(" "),
             };
-            self.0.iter().map(|r| (r.topic, r.options.priority, sensors(&r.options))).collect()
+            let path = self.0.iter().filter(|r| r.topic != Forget::NAME);
+            path.map(|r| (r.topic, r.options.priority, sensors(&r.options))).collect()
         }
 
-        fn fire<T: Topic<Kind = Chain>>(&self, mut message: T::Message) -> T::Message
+        fn fire<T: Topic<Kind = Chain>>(&self, message: T::Message) -> T::Message
+        where
+            T::Message: Clone,
+        {
+            self.passed::<T>(message).unwrap_or_else(|reason| panic!("{reason}"))
+        }
+
+        fn gone(&self, sensor: &str) {
+            self.fire::<Forget>(Forgotten { processor: id("p"), sensor: id(sensor) });
+        }
+
+        /// What becomes of a message, or why it was stopped.
+        fn passed<T: Topic<Kind = Chain>>(&self, mut message: T::Message) -> Result<T::Message, String>
         where
             T::Message: Clone,
         {
@@ -272,10 +395,10 @@ mod tests {
                 match *(registered.step)(&message).downcast::<Step<T::Message>>().unwrap() {
                     Step::Pass => {}
                     Step::Replace(next) => message = next,
-                    Step::Veto(reason) => panic!("{reason}"),
+                    Step::Veto(reason) => return Err(reason),
                 }
             }
-            message
+            Ok(message)
         }
     }
 
@@ -364,9 +487,10 @@ mod tests {
                 Ok(Step::Pass)
             }
         }
-        let shared: Shared = Arc::new(Mutex::new(Box::new(Touchy(0))));
+        let shared = Shared::new(Box::new(Touchy(0)), &TestNode::new().context("p"));
         let mut hooks = Recorder::default();
-        register(&mut hooks, Stage::Process, Options::default(), Arc::default(), &shared);
+        let kind = processors::kind("calibrate").unwrap();
+        register(&mut hooks, kind, Options::default(), Arc::default(), &shared);
         let run = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| value(&hooks, "x")));
         assert!(run().is_err());
         assert_eq!(run().unwrap(), 0.0);
@@ -388,8 +512,87 @@ mod tests {
         assert!(registered == 0 && text.contains("possible"), "{text}");
         let (registered, text) = refused(json!({ "to": "K", "form": 1 }), Applies::all(100));
         assert!(registered == 0 && text.contains("form"), "{text}");
+        for priority in [99, 1000, -1] {
+            let (registered, text) = refused(json!({ "to": "K" }), Applies::all(priority));
+            assert!(registered == 0 && text.contains("within 100 to 999"), "{text}");
+        }
         let chains = [(id("a"), LONGEST_CHAIN)].into();
         let (_, text) = refused(json!({ "to": "K" }), Applies { chains, ..Applies::all(100) });
         assert!(text.contains("at most 90"), "{text}");
+    }
+
+    #[test]
+    fn what_holds_back_does_so_after_those_that_judge() {
+        for (kind, settings) in [("deadband", json!({})), ("limit", json!({ "every": "1m" }))] {
+            let hooks = Recorder::of(kind, settings, Applies::all(100));
+            assert_eq!(hooks.rows().iter().map(|row| row.0).collect::<Vec<_>>(), ["describe", "admit"]);
+        }
+    }
+
+    fn described(hooks: &Recorder, fields: &[Field]) -> SensorDescriptor {
+        hooks.fire::<topics::Describe>(SensorDescriptor::new(id("x"), "x", "1", "here", fields))
+    }
+
+    const VOLTS: &[Field] = &[Field::new("v", Unit::Volt)];
+
+    #[test]
+    fn a_sensor_that_comes_anew_is_a_new_one_and_one_that_is_merely_described_again_is_not() {
+        let node = TestNode::new();
+        let hooks = Recorder::on(&node, "deadband", json!({ "change": 1 }), Applies::all(100));
+        let passes = || hooks.passed::<topics::Admit>(draft("x", 0, frame(&[("v", 0.0)]))).is_ok();
+        described(&hooks, VOLTS);
+        assert_eq!((passes(), passes()), (true, false));
+        described(&hooks, VOLTS);
+        assert_eq!((passes(), passes()), (true, false), "it was gone: it is not in the directory");
+        node.context("x").announce(SensorDescriptor::new(id("x"), "x", "1", "here", VOLTS));
+        described(&hooks, VOLTS);
+        assert!(!passes(), "another processor came or went");
+        described(&hooks, &[Field::new("v", Unit::Celsius)]);
+        assert_eq!((passes(), passes()), (true, false), "its values mean something else now");
+    }
+
+    #[test]
+    fn a_sensor_that_is_gone_is_forgotten() {
+        let node = TestNode::new();
+        let hooks = Recorder::on(&node, "convert", json!({ "field": "v", "to": "K" }), Applies::all(100));
+        described(&hooks, VOLTS);
+        assert!(node.degraded("p").is_some());
+        hooks.gone("y");
+        assert!(node.degraded("p").is_some());
+        hooks.gone("x");
+        assert_eq!(node.degraded("p"), None);
+    }
+
+    #[test]
+    fn the_mark_of_a_validator_is_inherited() {
+        let settings = json!({ "field": "double", "expression": "v * 2" });
+        let mut hooks =
+            Recorder::of("derive", settings, Applies { chains: [(id("x"), 0)].into(), ..Applies::all(100) });
+        hooks.0.extend(Recorder::of("range", json!({ "field": "v", "max": 1 }), Applies::all(900)).0);
+        hooks.0.sort_by_key(|registered| (registered.options.place, registered.options.priority));
+        for sensor in ["x", "y"] {
+            let draft = hooks.fire::<topics::Process>(draft(sensor, 0, frame(&[("v", 2.0)])));
+            let draft = hooks.fire::<topics::Validate>(draft);
+            let marks: Vec<_> = draft.frame.samples.iter().map(|sample| sample.quality).collect();
+            assert_eq!(marks, [Quality::OutOfRange, Quality::OutOfRange], "{sensor}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_derived_from_no_field_of_the_reading_is_not_for_all() {
+        let refused = |applies| {
+            let settings = json!({ "field": "f", "expression": "kitchen.v" });
+            let args = ProcessorArgs { kind: processors::kind("derive").unwrap(), settings, applies };
+            let mut hooks = Recorder::default();
+            let ctx = TestNode::new().context("p");
+            ProcessorPlugin::hooks(&mut hooks, &args, &ctx);
+            let error = block_on(ProcessorPlugin::setup(&args, ctx)).err();
+            assert_eq!(error.is_some(), hooks.0.is_empty());
+            error.map(|error| error.to_string())
+        };
+        let text = refused(Applies::all(100)).unwrap();
+        assert!(text.contains("names no field of the reading itself: say `sensors`"), "{text}");
+        assert_eq!(refused(Applies::to([id("x")], 100)), None);
+        assert_eq!(refused(Applies { chains: [(id("x"), 0)].into(), ..Applies::to([], 100) }), None);
     }
 }

@@ -38,6 +38,8 @@ struct Inner {
     retained: AtomicU64,
 }
 
+/// The caller at the node's own socket.
+const RESERVED: &str = "cli";
 /// The least time between two messages about the progress of one call.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(250);
 
@@ -83,7 +85,12 @@ impl Desk {
             }
         };
         let from = request.from.or(message.from.filter(|from| (1..=MAX_ID_BYTES).contains(&from.len())));
-        let from = from.unwrap_or_else(|| "mqtt".into());
+        let from = match from.as_deref() {
+            None => "mqtt".into(),
+            // The name of who asks at the node's own socket: nobody else bears it.
+            Some(RESERVED) => format!("mqtt:{RESERVED}"),
+            Some(from) => from.to_owned(),
+        };
         let deadline = message.expiry.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE);
         let key = named.then(|| Key { from: from.clone(), id: id.clone() });
         let call = ToolCall { id, from, timeout: Some(deadline), ..ToolCall::new(name, request.args) };

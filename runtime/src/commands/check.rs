@@ -20,7 +20,9 @@ pub fn check(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
     let (errors, warnings) = loaded.counts();
     let good = errors == 0 && !(args.deny_warnings && warnings > 0);
     if global.json {
-        say(json!({ "file": file, "ok": good, "diagnostics": loaded.diagnostics }))?;
+        say(
+            json!({ "file": file, "ok": good, "diagnostics": loaded.diagnostics, "refused": loaded.refused }),
+        )?;
     } else {
         loaded.show(global);
         say(summary(&file, errors, warnings))?;

@@ -12,10 +12,12 @@ use crate::show::{self, say};
 pub fn show(global: &Global, args: &ShowArgs) -> Result<(), Failure> {
     let loaded = whole(global)?;
     if args.sources && global.json {
-        return say(serde_json::to_value(&loaded.origins).unwrap_or_default());
+        say(serde_json::to_value(&loaded.origins).unwrap_or_default())?;
+        return ended(&loaded);
     }
     if global.json {
-        return say(&loaded.effective);
+        say(&loaded.effective)?;
+        return ended(&loaded);
     }
     let rows = loaded.origins.iter().map(|origin| match args.sources {
         true => {
@@ -23,7 +25,13 @@ pub fn show(global: &Global, args: &ShowArgs) -> Result<(), Failure> {
         }
         false => vec![origin.path.clone(), "=".into(), origin.value.to_string()],
     });
-    show::table(&rows.collect::<Vec<_>>())
+    show::table(&rows.collect::<Vec<_>>())?;
+    ended(&loaded)
+}
+
+/// A config with mistakes was shown, and is no good all the same.
+fn ended(loaded: &Loaded) -> Result<(), Failure> {
+    if loaded.has_errors() { Err(Failure::ConfigShown) } else { Ok(()) }
 }
 
 /// Prints the value of one key.
@@ -41,9 +49,10 @@ pub fn get(global: &Global, key: &str) -> Result<(), Failure> {
         value = next;
     }
     match value {
-        Json::String(text) if !global.json => say(text),
-        value => say(value),
+        Json::String(text) if !global.json => say(text)?,
+        value => say(value)?,
     }
+    ended(&loaded)
 }
 
 /// Prints the JSON Schema of the whole config.

@@ -11,12 +11,11 @@ use crate::exit::Failure;
 use crate::show::say;
 
 /// Lists topics. Without a node that runs: what they are, and no subscribers.
-#[expect(clippy::print_stderr, reason = "a command tells what is amiss")]
 pub async fn hooks(global: &Global, args: &HooksArgs) -> Result<(), Failure> {
     let (all, runs) = match local::node(global) {
         Ok(node) => (node.ask(&Ask::Hooks).await?, true),
         Err(Failure::Unreachable(why)) => {
-            eprintln!("{why}: no subscribers are shown");
+            crate::show::complain(format_args!("{why}: no subscribers are shown"));
             (topics::ALL.iter().map(|topic| json!(topic)).collect(), false)
         }
         Err(other) => return Err(other),

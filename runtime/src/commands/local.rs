@@ -2,23 +2,31 @@
 
 use sedge_plugin::Id;
 
+use super::node::host_id;
 use crate::cli::Global;
 use crate::control::{self, Local};
 use crate::exit::Failure;
 use crate::load::{find, load};
 
-/// The node that is named, else that of the config, else the only one that runs.
+/// The node that is named, else that of the config; where there is no config, the only one that runs. What is meant for one
+/// node never reaches another.
 pub(crate) fn node(global: &Global) -> Result<Local, Failure> {
     if let Some(name) = &global.node {
         let id = Id::new(name).map_err(|error| Failure::Usage(format!("node {error}")))?;
         return control::find(Some(&id));
     }
-    // A config that is wrong is no reason not to ask a node that runs.
-    let named = global.config.is_some() || find(None).is_some();
-    let configured = named.then(|| load(global).ok()?.config?.node.id).flatten();
-    match configured.map(|id| control::find(Some(&id))) {
-        Some(Ok(local)) => Ok(local),
-        Some(Err(error)) if global.config.is_some() => Err(error),
-        _ => control::find(None),
+    if let Some(file) = find(global.config.as_deref()) {
+        let configured = load(global).ok().and_then(|loaded| loaded.config).map(|config| config.node.id);
+        return match configured {
+            Some(Some(id)) => control::find(Some(&id)),
+            // Without an id in the config a node has the host's name.
+            Some(None) => control::find(Some(&host_id())),
+            None if global.config.is_some() => Err(Failure::Config(format!(
+                "{} cannot be read, so it does not say which node is meant; name one with --node",
+                file.display()
+            ))),
+            None => control::find(None),
+        };
     }
+    control::find(None)
 }

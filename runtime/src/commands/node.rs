@@ -9,7 +9,7 @@ use sedge_actors::{Node, RunningNode, Surroundings};
 use sedge_config::{Config, Mqtt};
 use sedge_hal::SystemClock;
 use sedge_plugin::clock::rfc3339;
-use sedge_plugin::{Boot, Clock, Id, NodeInfo};
+use sedge_plugin::{Boot, Clock, Id, NodeInfo, Secret};
 use serde_json::Value as Json;
 
 use super::version::{VERSION, target};
@@ -18,6 +18,9 @@ use crate::exit::Failure;
 use crate::http::SharedHttp;
 use crate::load::only_plugins;
 use crate::{place, requirements};
+
+/// Bytes of a file with a password.
+const MOST_PASSWORD_BYTES: u64 = 64 * 1024;
 
 /// A node that is ready to start.
 pub struct Prepared {
@@ -68,8 +71,11 @@ impl Prepared {
 
 /// The bridge of a config, with what changes when its settings do.
 pub fn bridge(mqtt: &Mqtt, host: &str, port: u16) -> Result<Bridge, Failure> {
-    let fingerprint = format!("{:x} {host}:{port}", mqtt.fingerprint());
-    Ok((settings(mqtt, host, port)?, sedge_plugin::fnv1a(fingerprint.as_bytes())))
+    let settings = settings(mqtt, host, port)?;
+    // With what stands in the password's file: it may change while its name stays.
+    let password = settings.password.as_ref().map(Secret::expose).unwrap_or_default();
+    let fingerprint = format!("{:x} {host}:{port} {password}", mqtt.fingerprint());
+    Ok((settings, sedge_plugin::fnv1a(fingerprint.as_bytes())))
 }
 
 /// What a client must be told, for a broker at `host`.
@@ -104,6 +110,11 @@ pub fn host_of(broker: SocketAddr) -> String {
 }
 
 fn read_password(file: &Path) -> Result<sedge_plugin::Secret, Failure> {
+    let at = std::fs::metadata(file);
+    if at.is_ok_and(|at| !at.is_file() || at.len() > MOST_PASSWORD_BYTES) {
+        let shown = file.display();
+        return Err(Failure::Config(format!("[mqtt] password_file {shown}: not a file with a password")));
+    }
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::Config(format!("[mqtt] password_file {}: {error}", file.display())))?;
     Ok(sedge_plugin::Secret::new(text.trim_end_matches(['\r', '\n'])))

@@ -65,8 +65,6 @@ fn is_complete(node: &RunningNode, seen: &BTreeMap<Id, Arc<Reading>>) -> bool {
         directory.plugins.keys().filter(|id| id.as_str() == "system" || directory.sensors.contains_key(*id));
     measuring.into_iter().all(|id| seen.contains_key(id) || !well(id))
 }
-
-#[expect(clippy::print_stderr, reason = "a command tells what is amiss")]
 fn print(global: &Global, directory: &Directory, seen: &BTreeMap<Id, Arc<Reading>>) -> Result<(), Failure> {
     let amiss: Vec<&Arc<PluginStatus>> = directory
         .plugins
@@ -90,7 +88,7 @@ fn print(global: &Global, directory: &Directory, seen: &BTreeMap<Id, Arc<Reading
             say(show::line(reading, directory.sensor(&reading.sensor)))?;
         }
         for status in &amiss {
-            eprintln!("{}: {}: {}", status.id, status.state.word(), why(status));
+            crate::show::complain(format_args!("{}: {}: {}", status.id, status.state.word(), why(status)));
         }
     }
     if amiss.is_empty() { Ok(()) } else { Err(Failure::FailedShown) }

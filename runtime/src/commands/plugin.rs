@@ -3,7 +3,8 @@
 //! What a plugin is stands in its manifest, how it fares is asked of the node on this machine, if one runs. No plugin's
 //! code is run for it.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sedge_config::{Section, edit};
@@ -15,17 +16,19 @@ use super::{local, reload};
 use crate::cli::Global;
 use crate::control::Ask;
 use crate::exit::Failure;
-use crate::load::load;
+use crate::load::{Loaded, load};
 use crate::log::coloured;
 use crate::roster::{self, Roster, Row};
-use crate::show::{self, say};
+use crate::show::{self, complain, say};
 
 /// Lists every instance, and every plugin that lies on disk.
-#[expect(clippy::print_stderr, reason = "a command tells what is amiss")]
 pub async fn list(global: &Global) -> Result<(), Failure> {
     let roster = roster(global).await?;
+    if !roster.runs {
+        complain("no node runs here that this user may ask: this is what the config says, and no state");
+    }
     for mistake in &roster.mistakes {
-        eprintln!("{mistake}");
+        complain(mistake);
     }
     if global.json {
         return say(roster.rows.iter().map(|row| json!(row)).collect::<Json>());
@@ -111,7 +114,6 @@ fn settings(schema: Option<&Json>) -> Result<(), Failure> {
 }
 
 /// Checks plugins that lie on disk.
-#[expect(clippy::print_stderr, reason = "a command tells what is amiss")]
 pub fn check(global: &Global, path: Option<&Path>) -> Result<(), Failure> {
     let mistakes: Vec<Mistake> = match path {
         Some(path) => sedge_host::check(path),
@@ -124,7 +126,7 @@ pub fn check(global: &Global, path: Option<&Path>) -> Result<(), Failure> {
     if global.json {
         say(mistakes.iter().map(|mistake| Json::from(mistake.to_string())).collect::<Json>())?;
     } else {
-        mistakes.iter().for_each(|mistake| eprintln!("{mistake}"));
+        mistakes.iter().for_each(|mistake| complain(mistake));
         let told =
             if mistakes.len() == 1 { "1 mistake".into() } else { format!("{} mistakes", mistakes.len()) };
         say(if mistakes.is_empty() { "ok" } else { &told })?;
@@ -135,55 +137,116 @@ pub fn check(global: &Global, path: Option<&Path>) -> Result<(), Failure> {
 /// Switches an instance on or off in the config, and has the node read it again, if one runs.
 pub async fn switch(global: &Global, name: &str, on: bool) -> Result<(), Failure> {
     let loaded = load(global)?;
-    let file = loaded.file.clone().ok_or_else(|| Failure::Config("there is no config to change".into()))?;
-    let (section, file) = place(&loaded.effective, &file, name)?;
+    if loaded.effective.is_null() {
+        loaded.show(global);
+        return Err(Failure::ConfigShown);
+    }
+    let (section, file) = place(&loaded, name)?;
+    // One at a time, held at the folder, which stays while the file is replaced: what another one has just written must
+    // not be lost.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let lock = std::fs::File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
     let text = std::fs::read_to_string(&file)
         .map_err(|error| Failure::Failed(format!("cannot read {}: {error}", file.display())))?;
     let new = edit::set_enabled(&text, section, name, on)
         .map_err(|error| Failure::Config(format!("{}: {}", file.display(), sedge_plugin::chain(&error))))?;
     let word = if on { "enabled" } else { "disabled" };
+    let told = |changed: Json, text: String| match global.json {
+        true => say(json!({ "id": name, "enabled": on, "file": file, "changed": changed })),
+        false => say(text),
+    };
     if new == text {
-        return say(format_args!("{name} is {word} already"));
+        return told(Json::Null, format!("{name} is {word} already in {}", file.display()));
     }
-    replace(&file, &new)
-        .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", file.display())))?;
-    match local::node(global) {
-        Ok(node) => {
-            let changed = reload::ask(&node).await?;
-            say(format_args!("{name} is {word} in {}; {}", file.display(), reload::summary(&changed)))
+    let write = |text: &str| {
+        let failed = |error| Failure::Failed(format!("cannot write {}: {error}", file.display()));
+        replace(&file, text).map_err(failed)
+    };
+    write(&new)?;
+    // Another layer may say otherwise, and wins.
+    let after = load(global)?;
+    let path = format!("{section}.{name}.enabled");
+    let now = after.origins.iter().find(|origin| origin.path == path);
+    if let Some(origin) = now.filter(|origin| origin.value != on) {
+        write(&text)?;
+        let told = format!("`{}` says otherwise for {name}, and wins over {}", origin.source, file.display());
+        return Err(Failure::Failed(format!("{told}; change it there")));
+    }
+    drop(lock);
+    let node = match local::node(global) {
+        Ok(node) => node,
+        Err(why) => {
+            return told(Json::Null, format!("{name} is {word} in {}; {why}", file.display()));
         }
-        Err(_) => say(format_args!("{name} is {word} in {}; no node runs here to be told", file.display())),
+    };
+    match reload::ask(&node).await {
+        Ok(changed) => {
+            let text = format!("{name} is {word} in {}; {}", file.display(), reload::summary(&changed));
+            told(changed, text)
+        }
+        Err(Failure::Config(why)) => {
+            write(&text)?;
+            Err(Failure::Config(format!("{why}; {} is as it was", file.display())))
+        }
+        Err(why) => Err(Failure::Failed(format!("{name} is {word} in {}, but {why}", file.display()))),
     }
 }
 
-/// The section that an id is in, and the file to change: the main one. What another layer says of it wins over that.
-fn place(config: &Json, file: &Path, name: &str) -> Result<(Section, PathBuf), Failure> {
+/// The section that an id is in, and the file that has it: the main one, or one in `conf.d`.
+fn place(loaded: &Loaded, name: &str) -> Result<(Section, PathBuf), Failure> {
+    let main = loaded.file.clone().ok_or_else(|| Failure::Config("there is no config to change".into()))?;
+    let config = &loaded.effective;
     let sections =
         [Section::Sensor, Section::Gpio, Section::Processor, Section::Destination, Section::Plugin];
-    let there = |section: &Section| config[section.word()].get(name).is_some();
-    let section = sections.into_iter().find(there);
+    let section = sections.into_iter().find(|section| config[section.word()].get(name).is_some());
     let known = sedge_plugins::PLUGINS.iter().map(|kind| kind.name);
-    match section {
-        Some(section) => Ok((section, file.into())),
-        None if known.clone().any(|kind| kind == name) => Ok((Section::Plugin, file.into())),
-        None => {
-            let ids = sections.iter().flat_map(|section| config[section.word()].as_object());
-            let ids = ids.flatten().map(|(id, _)| id.as_str());
-            let hint = nearest(name, ids.chain(known));
-            let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            Err(Failure::Failed(format!("the config has no `{name}`{hint}")))
+    let Some(section) = section else {
+        if known.clone().any(|kind| kind == name) {
+            return Ok((Section::Plugin, main));
         }
+        let ids = sections.iter().flat_map(|section| config[section.word()].as_object());
+        let ids = ids.flatten().map(|(id, _)| id.as_str());
+        let hint = nearest(name, ids.chain(known));
+        let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return Err(Failure::Failed(format!("the config has no `{name}`{hint}")));
+    };
+    let within = format!("{section}.{name}.");
+    let sources = loaded.origins.iter().filter(|origin| origin.path.starts_with(&within));
+    let files: Vec<PathBuf> = sources.filter_map(|origin| file_of(&origin.source)).collect();
+    let other = files.iter().find(|file| file.parent().is_some_and(|folder| folder.ends_with("conf.d")));
+    match other {
+        Some(other) if !files.contains(&main) => Ok((section, other.clone())),
+        _ => Ok((section, main)),
     }
 }
 
-/// A power cut leaves the old file or the new one.
+/// The file of a source such as `conf.d/20-site.toml:3:1`.
+fn file_of(source: &str) -> Option<PathBuf> {
+    let (rest, column) = source.rsplit_once(':')?;
+    let (file, line) = rest.rsplit_once(':')?;
+    (column.parse::<u32>().is_ok() && line.parse::<u32>().is_ok()).then(|| file.into())
+}
+
+/// A power cut leaves the old file or the new one; its owner, group and mode stay.
 fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     let file = std::fs::canonicalize(file)?; // A link stays one.
-    let new = file.with_extension("toml.new");
-    std::fs::write(&new, text)?;
-    std::fs::set_permissions(&new, std::fs::metadata(&file)?.permissions())?;
-    std::fs::File::open(&new)?.sync_all()?;
-    std::fs::rename(&new, &file)
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let before = std::fs::metadata(&file)?;
+    let new = folder.join(format!(".sedge-{}.new", std::process::id()));
+    let written = || {
+        let mut options = std::fs::OpenOptions::new();
+        let mut out = options.write(true).create_new(true).mode(0o600).open(&new)?;
+        out.write_all(text.as_bytes())?;
+        let here = out.metadata()?;
+        if (here.uid(), here.gid()) != (before.uid(), before.gid()) {
+            std::os::unix::fs::fchown(&out, Some(before.uid()), Some(before.gid()))?;
+        }
+        out.set_permissions(before.permissions())?;
+        out.sync_all()?;
+        std::fs::rename(&new, &file)?;
+        std::fs::File::open(folder)?.sync_all()
+    };
+    written().inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
 async fn roster(global: &Global) -> Result<Roster, Failure> {

@@ -13,14 +13,13 @@ use crate::show;
 use crate::show::say;
 
 /// Prints readings until it is told to stop.
-#[expect(clippy::print_stderr, reason = "a command tells what is amiss")]
 pub async fn tail(global: &Global, args: &TailArgs) -> Result<(), Failure> {
     let (node, sensor) = filter(global, args.filter.as_deref())?;
     let remote = connect(global).await?;
     if let Some(node) = &node
         && remote.status(node).await? != Some(true)
     {
-        eprintln!("node `{node}` is not online; waiting for it");
+        crate::show::complain(format_args!("node `{node}` is not online; waiting for it"));
     }
     let mut readings = remote.tail(node.as_ref(), sensor.as_ref()).await?;
     let mut stop = Stop::new()?;

@@ -17,7 +17,7 @@ pub async fn reload(global: &Global) -> Result<(), Failure> {
 /// As [`reload`], of a node that was found.
 pub(super) async fn ask(node: &Local) -> Result<Json, Failure> {
     node.ask(&Ask::Reload).await.map_err(|failure| match failure {
-        Failure::Failed(why) => {
+        Failure::Config(why) => {
             Failure::Config(format!("the new config is refused, all runs on as before: {why}"))
         }
         other => other,

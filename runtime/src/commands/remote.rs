@@ -24,7 +24,10 @@ pub async fn connect(global: &Global) -> Result<Remote, Failure> {
     };
     let client_id = format!("sedge-cli-{}-{}", node::host_id(), std::process::id());
     let broker = format!("mqtt://{}:{}", settings.host, settings.port);
-    Remote::connect(&settings, &client_id).await.map_err(|error| match Failure::from(error) {
+    let connected = Remote::connect(&settings, &client_id).await;
+    // The same from call to call, so that a guard can name it.
+    let named = connected.map(|remote| remote.calling_as(&format!("cli@{}", node::host_id())));
+    named.map_err(|error| match Failure::from(error) {
         Failure::Unreachable(text) => Failure::Unreachable(format!("{broker}: {text}")),
         other => other,
     })

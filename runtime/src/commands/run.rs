@@ -1,6 +1,7 @@
 //! `sedge run`: a node, until it is told to stop.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,22 +13,34 @@ use serde_json::{Value as Json, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::node;
 use crate::assemble::{Bridge, House, guards, simulated};
 use crate::cli::{Global, RunArgs};
 use crate::control;
 use crate::exit::Failure;
-use crate::load::{Loaded, load, only_plugins};
+use crate::load::{Loaded, find, load, only_plugins};
+
+/// The signal of Linux for a file that is larger than its limit.
+const SIGXFSZ: i32 = 25;
 
 /// Runs a node.
 pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
+    let mut stop = Stop::new()?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
     let loaded = load(global)?;
     loaded.show(global);
     let effective = loaded.effective.clone();
     let config = overridden(usable(loaded, args)?, global)?;
-    let mqtt = config.mqtt.clone();
+    let (mqtt, data) = (config.mqtt.clone(), config.node.data.clone());
+    let id = config.node.id.clone().unwrap_or_else(node::host_id);
+    if control::find(Some(&id)).is_ok_and(|node| node.answers()) {
+        return Err(Failure::Failed(format!(
+            "a node called `{id}` runs on this machine already; give this one another `id` in `[node]`"
+        )));
+    }
+    tell_of_restriction(&config);
     let prepared = node::prepare(config, effective);
 
     #[cfg(feature = "embedded-broker")]
@@ -48,13 +61,13 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     };
 
     let bridge = bridge(&mqtt, address)?;
-    let mut stop = Stop::new()?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
+    // Heard so that it does not kill: a file that may not grow any more is an error like a full disk.
+    let _full = signal(SignalKind::from_raw(SIGXFSZ)).map_err(no_signals)?;
     let (running, house) = prepared.start(bridge).await;
     let (wishes, mut reloads) = mpsc::channel(1);
     let control = control::serve(running.handle(), wishes);
     say_how_it_runs(&running);
-    let mut node = Reloadable { running, house, address, mqtt, global, args };
+    let mut node = Reloadable { running, house, address, mqtt, data, global, args };
     loop {
         tokio::select! {
             () = stop.asked() => break,
@@ -77,6 +90,21 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     match forced {
         true => Err(Failure::Failed("told to stop twice: ended at once, what was queued is lost".into())),
         false => Ok(()),
+    }
+}
+
+/// A variable that was forgotten in a unit is easily looked for elsewhere.
+fn tell_of_restriction(config: &Config) {
+    let Some(named) = only_plugins() else { return };
+    let ids = config.sensors.iter().map(|it| &it.id).chain(config.gpios.iter().map(|it| &it.id));
+    let ids = ids.chain(config.processors.iter().map(|it| &it.id));
+    let ids = ids.chain(config.destinations.iter().map(|it| &it.id));
+    let ids = ids.chain(config.plugins.iter().map(|it| &it.id)).map(Id::as_str);
+    let known: Vec<&str> = ids.chain(["mqtt", "plausible", "system"]).collect();
+    warn!(plugins = named.join(","), "SEDGE_LOAD_PLUGINS is set: no other plugin is started.");
+    for name in named.iter().filter(|name| !known.contains(&name.as_str())) {
+        let near = sedge_plugin::schema::nearest(name, known.iter().copied()).unwrap_or("-");
+        warn!(%name, near, "SEDGE_LOAD_PLUGINS names what is not there.");
     }
 }
 
@@ -105,6 +133,7 @@ struct Reloadable<'a> {
     /// Of the embedded broker.
     address: Option<SocketAddr>,
     mqtt: Mqtt,
+    data: Option<PathBuf>,
     global: &'a Global,
     args: &'a RunArgs,
 }
@@ -133,6 +162,11 @@ impl Reloadable<'_> {
 
     async fn read_and_apply(&mut self) -> Result<Json, String> {
         let told = |failure: Failure| failure.to_string();
+        let file = find(self.global.config.as_deref()).unwrap_or_default();
+        // What somebody is about to write is empty for a moment, and a pipe has been read.
+        if std::fs::metadata(&file).is_ok_and(|at| !at.is_file() || at.len() == 0) {
+            return Err(format!("{} is empty, or not a file", file.display()));
+        }
         let loaded = load(self.global).map_err(told)?;
         let effective = loaded.effective.clone();
         let mistakes: Vec<String> = loaded
@@ -140,6 +174,7 @@ impl Reloadable<'_> {
             .iter()
             .filter(|diagnostic| diagnostic.severity == Gravity::Error)
             .map(sedge_config::Diagnostic::one_line)
+            .chain(loaded.refused.iter().cloned())
             .collect();
         if let Some(first) = mistakes.first() {
             let more = if mistakes.len() > 1 {
@@ -158,6 +193,7 @@ impl Reloadable<'_> {
         let change = Change {
             guards: guards(&config),
             info: NodeInfo {
+                id: before.id,
                 started_at: before.started_at,
                 ..node::info(&config, &sedge_hal::SystemClock, before.boot)
             },
@@ -172,11 +208,14 @@ impl Reloadable<'_> {
 
     /// What cannot change while the node runs.
     fn check_what_stays(&self, config: &Config) -> Result<(), String> {
-        let id = config.node.id.clone().unwrap_or_else(node::host_id);
         let running = &self.running.directory().node.id;
         let restart = |what: &str| Err(format!("{what} cannot change while the node runs; restart it"));
-        if id != *running {
+        // A host that has got another name is no reason to refuse a config that names no id.
+        if config.node.id.as_ref().is_some_and(|id| id != running) {
             return restart("`id` of `[node]`");
+        }
+        if config.node.data != self.data {
+            return restart("`data` of `[node]`");
         }
         if (config.mqtt.embedded, config.mqtt.listen) != (self.mqtt.embedded, self.mqtt.listen) {
             return restart("the embedded broker of `[mqtt]`");

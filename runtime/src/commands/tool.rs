@@ -70,7 +70,6 @@ pub async fn info(global: &Global, args: &ToolName) -> Result<(), Failure> {
 }
 
 /// Calls a tool and prints its result.
-#[expect(clippy::print_stderr, reason = "a command tells what is amiss")]
 pub async fn call(global: &Global, args: &CallArgs) -> Result<(), Failure> {
     // What is wrong with the command line is told before anybody is asked.
     let given = match &args.args {
@@ -87,7 +86,7 @@ pub async fn call(global: &Global, args: &CallArgs) -> Result<(), Failure> {
     let progress = Progress::to(|update| {
         let percent =
             update.fraction.map(|fraction| format!("{:3.0} % ", fraction * 100.0)).unwrap_or_default();
-        eprintln!("{percent}{}", update.text);
+        crate::show::complain(format_args!("{percent}{}", update.text));
     });
     let frame = way.call(&node, &tool.name, arguments, timeout, progress).await?;
     let failed = matches!(&frame.answer, Answer::Done { result: Err(_), .. });
@@ -95,7 +94,11 @@ pub async fn call(global: &Global, args: &CallArgs) -> Result<(), Failure> {
         _ if global.json => say(json!(frame))?,
         Answer::Done { result: Ok(result), .. } => say(result)?,
         Answer::Done { result: Err(error), .. } => {
-            eprintln!("error: {}: {}", json!(error.code).as_str().unwrap_or_default(), error.message);
+            crate::show::complain(format_args!(
+                "error: {}: {}",
+                json!(error.code).as_str().unwrap_or_default(),
+                error.message
+            ));
         }
         Answer::Progress { .. } => {}
     }
@@ -151,7 +154,7 @@ impl Way {
         let (result, ms) = match local.ask_with(&ask, &progress).await? {
             Line::Done(done) => (Ok(done["result"].clone()), done["ms"].as_u64().unwrap_or_default()),
             Line::ToolFailed(error) => (Err(error), 0),
-            Line::Failed(why) => return Err(Failure::Failed(why)),
+            Line::Failed(why) | Line::Refused(why) => return Err(Failure::Failed(why)),
             Line::Progress { .. } => return Err(Failure::Failed("the node ended the answer halfway".into())),
         };
         Ok(ResultFrame { id: String::new(), answer: Answer::Done { result, ms, ts: None } })

@@ -1,6 +1,7 @@
 //! The command line's side.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sedge_plugin::{Id, Progress};
 use serde_json::Value as Json;
@@ -10,6 +11,9 @@ use tokio::net::UnixStream;
 use super::{Ask, Line};
 use crate::exit::Failure;
 use crate::place;
+
+/// How long an answer may take; a reload waits for plugins that stop.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The node on this machine.
 pub struct Local {
@@ -21,8 +25,10 @@ pub fn find(node: Option<&Id>) -> Result<Local, Failure> {
     let folders = place::socket_folders();
     if let Some(node) = node {
         let sockets = folders.iter().map(|folder| folder.join(format!("{node}.sock")));
-        let there = sockets.into_iter().find(|socket| socket.exists());
-        return there.map(|socket| Local { socket }).ok_or_else(|| {
+        let there: Vec<PathBuf> = sockets.filter(|socket| socket.exists()).collect();
+        // One that nobody answers at, of a node that was ended by force, hides none that does.
+        let best = there.iter().find(|socket| is_alive(socket)).or(there.first()).cloned();
+        return best.map(|socket| Local { socket }).ok_or_else(|| {
             Failure::Unreachable(format!("no node `{node}` runs on this machine; start it with `sedge run`"))
         });
     }
@@ -50,10 +56,23 @@ fn sockets_in(folder: &PathBuf) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     let sockets =
         entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "sock"));
-    sockets.filter(|socket| std::os::unix::net::UnixStream::connect(socket).is_ok()).collect()
+    sockets.filter(|socket| is_alive(socket)).collect()
+}
+
+/// Whether somebody listens there, also somebody who lets this user ask nothing.
+fn is_alive(socket: &Path) -> bool {
+    match std::os::unix::net::UnixStream::connect(socket) {
+        Ok(_) => true,
+        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+    }
 }
 
 impl Local {
+    /// Whether somebody listens.
+    pub fn answers(&self) -> bool {
+        is_alive(&self.socket)
+    }
+
     /// The node's id, which its socket is called by.
     pub fn node(&self) -> Id {
         let name =
@@ -63,8 +82,11 @@ impl Local {
 
     /// Asks, and waits for the answer.
     pub async fn ask(&self, ask: &Ask) -> Result<Json, Failure> {
-        match self.ask_with(ask, &Progress::default()).await? {
+        let answer = tokio::time::timeout(PATIENCE, self.ask_with(ask, &Progress::default())).await;
+        let late = |_| Failure::Unreachable(format!("the node did not answer within {PATIENCE:?}"));
+        match answer.map_err(late)?? {
             Line::Done(answer) => Ok(answer),
+            Line::Refused(why) => Err(Failure::Config(why)),
             Line::ToolFailed(error) => Err(Failure::Failed(error.message)),
             Line::Failed(why) => Err(Failure::Failed(why)),
             Line::Progress { .. } => Err(Failure::Failed("the node ended the answer halfway".into())),

@@ -75,6 +75,8 @@ pub enum Line {
     Done(Json),
     /// Why a tool has no result.
     ToolFailed(ToolError),
+    /// Why a config is refused.
+    Refused(String),
     /// Why there is no answer.
     Failed(String),
 }

@@ -21,7 +21,7 @@ use crate::place;
 /// Who may ask at once.
 const MOST_CALLERS: usize = 16;
 /// How long a caller may take to put the question, and to take the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A wish that the config be read again, and where to say what came of it.
 pub type Reload = oneshot::Sender<Result<Json, String>>;
@@ -143,7 +143,7 @@ async fn answer(ask: Ask, node: &NodeHandle, reload: mpsc::Sender<Reload>) -> Li
             }
             match result.await {
                 Ok(Ok(changed)) => Line::Done(changed),
-                Ok(Err(why)) => Line::Failed(why),
+                Ok(Err(why)) => Line::Refused(why),
                 Err(_) => Line::Failed("the node stops".into()),
             }
         }

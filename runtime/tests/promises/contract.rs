@@ -131,7 +131,7 @@ async fn a_plugin_is_disabled_and_enabled_in_the_config_and_the_rest_runs_on() {
     let (config, _node) = node().await;
     let output = run(&["plugin", "disable", "warm", "-c", &config.file()]).await;
     assert_eq!(code(&output), 0, "{output:?}");
-    assert!(stdout(&output).contains("restarted: warm"), "{output:?}");
+    assert!(stdout(&output).contains("stopped: warm"), "{output:?}");
     assert!(config.read("node.toml").contains("[processor.warm]\nkind = \"convert\""), "the file is kept");
     let listed = ask(&config, &["plugin", "list"]).await;
     assert_eq!(named(&listed, "id", "warm")["state"], "disabled");
@@ -241,4 +241,79 @@ async fn a_command_that_nobody_offers_is_told_with_the_nearest() {
     let output = run(&["plugni", "list"]).await;
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("there is no command `plugni`; did you mean `plugin`"), "{output:?}");
+}
+
+#[tokio::test]
+async fn disabling_what_another_layer_enables_is_refused_and_changes_nothing() {
+    let config = Config::new(NODE);
+    config.write("conf.d/10-warm.toml", "[processor.warm]\nenabled = true\n");
+    let output = run(&["plugin", "disable", "warm", "-c", &config.file()]).await;
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("conf.d/10-warm.toml:2:1"), "{output:?}");
+    assert_eq!(config.read("node.toml"), NODE);
+}
+
+#[tokio::test]
+async fn check_finds_what_only_a_processor_knows() {
+    let text = NODE.replace("method = \"mean\"\nwindow = 3", "method = \"mean\"\nalpha = 0.5");
+    let config = Config::new(&text);
+    let output = run(&["check", "-c", &config.file()]).await;
+    assert_eq!(code(&output), 78, "{output:?}");
+    assert!(stderr(&output).contains("[processor.calm]: "), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_guard_about_no_tool_that_there_is_is_told_of() {
+    let config = Config::new(&NODE.replace("tools = [\"pump_*\"]", "tools = [\"pmup_*\"]"));
+    let mut node = Running::logged(&["run", "-c", &config.file()]);
+    let line = node.line_with("about no tool").await;
+    assert!(line.contains("guard=pump") && line.contains("pump_set"), "{line}");
+}
+
+#[tokio::test]
+async fn what_is_meant_for_one_node_never_reaches_another() {
+    let (config, _node) = node().await;
+    // A config without an id means the node of this host's name, which does not run here.
+    config.write("other.toml", &NODE.replace("id = \"pi-contract\"", ""));
+    config.write("broken.toml", "[node");
+    for file in ["other.toml", "broken.toml"] {
+        let output = run(&["tool", "call", "pump_set", "on=true", "--local", "-c", &config.path(file)]).await;
+        assert_ne!(code(&output), 0, "{output:?}");
+        assert_ne!(code(&run(&["reload", "-c", &config.path(file)]).await), 0);
+    }
+    let metrics = ask(&config, &["metrics", "node"]).await;
+    assert_eq!(named(&metrics, "name", "tool_calls")["value"], 0);
+}
+
+#[tokio::test]
+async fn a_config_that_is_being_written_is_not_taken_for_an_empty_one() {
+    let (config, _node) = node().await;
+    config.write("node.toml", "");
+    let output = run(&["reload", "--node", "pi-contract", "-c", &config.file()]).await;
+    assert_eq!(code(&output), 78, "{output:?}");
+    assert!(stderr(&output).contains("is empty"), "{output:?}");
+    config.write("node.toml", NODE);
+    assert_eq!(ask(&config, &["reload"]).await["stopped"], json!([]));
+}
+
+#[tokio::test]
+async fn the_mode_of_a_config_stays_and_nothing_is_left_beside_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let config = Config::new(NODE);
+    std::fs::set_permissions(config.file(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(code(&run(&["plugin", "disable", "warm", "-c", &config.file()]).await), 0);
+    let mode = std::fs::metadata(config.file()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    let beside = std::fs::read_dir(std::path::Path::new(&config.file()).parent().unwrap()).unwrap();
+    let names: Vec<String> =
+        beside.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    assert!(!names.iter().any(|name| name.ends_with(".new")), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_second_node_of_one_name_does_not_start() {
+    let (config, _node) = node().await;
+    let output = run(&["run", "-c", &config.file()]).await;
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("runs on this machine already"), "{output:?}");
 }

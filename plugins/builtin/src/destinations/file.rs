@@ -12,7 +12,12 @@
 //! ```
 //!
 //! A file that cannot be written (no room, no stick) is told as what is amiss; readings wait, so many at most, and are
-//! written when there is room again. It never makes a folder: that of a stick which is not there is the card's.
+//! written when there is room again, and what is given up meanwhile is told (the event `readings_lost`). It never makes a
+//! folder: that of a stick which is not there is the card's.
+//!
+//! The file may be moved, deleted, replaced or emptied by others, such as logrotate: the next reading goes into the file
+//! that is at the path then. A CSV file with other columns is somebody's data: it gets the next number, is never deleted,
+//! and is told once (the event `file_set_aside`).
 
 mod log;
 
@@ -76,7 +81,7 @@ pub enum Format {
     /// A line of JSON per reading, as it is on MQTT, with `node` and `sensor`.
     #[default]
     Jsonl,
-    /// A row per field, for spreadsheets: `time,sensor,seq,field,value,unit,quality`.
+    /// A row per field, for spreadsheets: `time,sensor,boot,seq,up_ms,field,value,unit,quality`.
     Csv,
 }
 
@@ -155,7 +160,7 @@ impl Plugin for FileDestination {
     }
 
     async fn teardown(&mut self) -> Result<(), PluginError> {
-        self.0.finish().await
+        self.0.finish(None).await
     }
 }
 
@@ -180,6 +185,7 @@ impl Settings {
             return wrong(format!("path = \"{}\": names no file", self.path));
         }
         Ok(Plan {
+            destination: ctx.id().clone(),
             path: if path.is_absolute() { path } else { ctx.data_dir()?.join(path) },
             header: if self.format == Format::Csv { lines::CSV_HEADER } else { "" },
             max_size: self.max_size.0,

@@ -10,18 +10,25 @@
 //! every = "10s"
 //! ```
 //!
-//! One request at a time, so the order is kept. Where nobody answers, or with 408, 429 or 5xx, the batch is sent again
-//! after a pause that doubles; meanwhile readings wait, so many at most. A batch that is refused for what it is (any other
-//! 4xx) is given up and told: it would be refused again. A batch whose answer got lost is sent twice.
+//! One request at a time, so the order is kept. Where nobody answers, and with any answer but the following, the batch is
+//! sent again after a pause that doubles, up to 30 seconds; meanwhile readings wait, so many at most. When little room is
+//! left it is tried every two seconds. A batch whose answer got lost is sent twice.
+//!
+//! - 2xx: it was taken.
+//! - 400 and 422: it is given up, for it would be refused again.
+//! - 413: half of it is sent; a single reading that is too large is given up.
+//!
+//! What is given up is counted, and told when it begins and when it is over: the event `readings_lost`.
+//!
+//! InfluxDB gives one time to all lines of a request that have none, and of a sensor's keeps the last. So with `influx`
+//! readings wait while the node does not know the time: they get theirs once it does. When little room is left, and at the
+//! end, they go without, one of a sensor in a request.
 
 mod backoff;
 mod influx;
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use sedge_plugin::http::{HttpError, Request, Response};
@@ -29,15 +36,15 @@ use sedge_plugin::prelude::*;
 
 use self::backoff::Backoff;
 use super::Args;
-use super::parts::Counters;
 use super::parts::backlog::Backlog;
-
 use super::parts::lines::Named;
+use super::parts::losses::Losses;
 use super::parts::pump::BEAT;
+use super::parts::{Counters, FAREWELL, within};
 use crate::flight::Flight;
 
-/// A little less than a teardown may take.
-const FAREWELL: Duration = Duration::from_millis(4500);
+/// The pause between two attempts while little room is left.
+const PRESSED: Duration = Duration::from_secs(2);
 
 /// Characters of a server's words that are told.
 const WORDS: usize = 200;
@@ -69,7 +76,7 @@ pub struct Settings {
     /// How long a reading waits for others to go with; at least 1s.
     #[serde(default = "every")]
     pub every: Every,
-    /// How long a request may take; at least 1s.
+    /// How long a request may take, the waiting for a free connection of the node's included: 1s to 60s.
     #[serde(default = "every")]
     pub timeout: Every,
     /// Readings that wait while nobody takes them; the oldest are given up.
@@ -123,9 +130,14 @@ pub struct HttpDestination {
     due: Option<Duration>,
     flight: Flight<Result<Response, HttpError>>,
     away: usize,
+    /// Readings in the next request, at most: fewer than a batch after one that was too large.
+    size: usize,
     backoff: Backoff,
     not_before: Duration,
+    /// When the last request went.
+    tried: Duration,
     trouble: Option<String>,
+    losses: Losses,
     counters: Counters,
 }
 
@@ -137,6 +149,8 @@ enum Verdict {
     Again(String),
     /// It will never be taken.
     Refused(String),
+    /// A smaller one may be taken.
+    TooLarge(String),
 }
 
 impl Plugin for HttpDestination {
@@ -159,8 +173,11 @@ impl Plugin for HttpDestination {
             due: None,
             flight: Flight::NONE,
             away: 0,
+            size: settings.batch,
             backoff: Backoff::new(seed),
             not_before: Duration::ZERO,
+            tried: Duration::ZERO,
+            losses: Losses::new(&ctx),
             trouble: None,
             settings,
             ctx,
@@ -180,32 +197,36 @@ impl Plugin for HttpDestination {
         Ok(())
     }
 
-    /// Sends what is left, as far as there is time for it.
+    /// Sends what is left, as far as there is time for it and somebody who takes it.
     async fn teardown(&mut self) -> Result<(), PluginError> {
         let end = self.now() + FAREWELL;
-        while self.flight.is_on() || self.begin(end.saturating_sub(self.now())) {
+        while self.trouble.is_none() {
             let left = end.saturating_sub(self.now());
-            match within(&self.ctx, left, self.flight.end()).await {
-                Some(Some(answer)) => self.settle(answer),
-                Some(None) | None => break,
-            }
-            if self.trouble.is_some() {
+            if left.is_zero() || !(self.flight.is_on() || self.begin(left)) {
                 break;
+            }
+            match within(&self.ctx, left, self.flight.end()).await {
+                Some(Some(answer)) => self.settle(answer).await,
+                Some(None) | None => break,
             }
         }
         let left = self.backlog.len();
-        self.counters.dropped.add(u64::try_from(left).unwrap_or(u64::MAX));
-        match (left, &self.trouble) {
-            (0, _) => Ok(()),
-            (_, Some(why)) => Err(PluginError::failed(format!("{left} readings were not sent: {why}"))),
-            (_, None) => Err(PluginError::failed(format!("{left} readings were not sent in time"))),
+        let count = u64::try_from(left).unwrap_or(u64::MAX);
+        let why = self.trouble.as_deref().unwrap_or("there was no time");
+        self.counters.dropped.add(count);
+        self.losses.end(count, why).await;
+        match left {
+            0 => Ok(()),
+            _ => Err(PluginError::failed(format!("{left} readings were not sent: {why}"))),
         }
     }
 }
 
 impl Observer<topics::Deliver> for HttpDestination {
     async fn observe(&mut self, reading: Arc<Reading>) -> Result<(), PluginError> {
-        self.counters.dropped.add(self.backlog.push(reading));
+        let lost = self.backlog.push(reading);
+        self.counters.dropped.add(lost);
+        self.losses.add(lost, self.trouble.as_deref()).await;
         self.due = self.due.or(Some(self.now() + self.settings.every.0));
         self.go().await;
         Ok(())
@@ -220,20 +241,36 @@ impl HttpDestination {
     async fn go(&mut self) {
         loop {
             if let Some(answer) = self.flight.look().await {
-                self.settle(answer);
+                self.settle(answer).await;
             }
-            let due = self.backlog.waiting() >= self.settings.batch
-                || self.due.is_some_and(|due| due <= self.now());
-            let may = !self.flight.is_on() && self.not_before <= self.now();
-            if !(may && due && self.begin(self.settings.timeout.0)) {
+            if self.flight.is_on() || !self.is_time() || !self.begin(self.settings.timeout.0) {
                 return;
             }
         }
     }
 
+    /// Whether a request is to go now.
+    fn is_time(&self) -> bool {
+        let now = self.now();
+        if self.backlog.is_pressed() {
+            return now >= self.not_before.min(self.tried + PRESSED);
+        }
+        let timeless = self.settings.format == Format::Influx && self.ctx.clock().wall_ms().is_none();
+        let due = self.backlog.waiting() >= self.size || self.due.is_some_and(|due| due <= now);
+        due && now >= self.not_before && !timeless
+    }
+
     /// Sends the next batch; says whether there was one.
     fn begin(&mut self, timeout: Duration) -> bool {
-        let batch = self.backlog.take(self.settings.batch);
+        let now = self.ctx.clock().taken();
+        let size = match self.settings.format {
+            Format::Json => self.size,
+            Format::Influx => {
+                self.backlog.distinct(self.size, |reading| influx::wall_ms(reading.taken, now).is_none())
+            }
+        };
+        let batch = self.backlog.take(size);
+        self.tried = self.now();
         self.due = None;
         self.away = batch.len();
         if batch.is_empty() {
@@ -246,8 +283,7 @@ impl HttpDestination {
                 (serde_json::to_vec(&frames).unwrap_or_default(), "application/json")
             }
             Format::Influx => {
-                let clock = self.ctx.clock();
-                let lines = batch.iter().map(|r| influx::line(measurement, &self.node, r, clock.taken()));
+                let lines = batch.iter().map(|r| influx::line(measurement, &self.node, r, now));
                 (lines.collect::<String>().into_bytes(), "text/plain; charset=utf-8")
             }
         };
@@ -273,18 +309,34 @@ impl HttpDestination {
         true
     }
 
-    fn settle(&mut self, answer: Result<Response, HttpError>) {
-        let count = u64::try_from(self.away).unwrap_or(u64::MAX);
+    async fn settle(&mut self, answer: Result<Response, HttpError>) {
         let trouble = match verdict(answer) {
             Verdict::Taken => {
-                self.counters.sent.add(count);
+                self.counters.sent.add(u64::try_from(self.away).unwrap_or(u64::MAX));
                 self.backlog.arrived(self.away);
                 self.backoff.reset();
+                self.not_before = self.now();
+                // Grows little by little: what was too large once may be so again.
+                self.size = (self.size + 1).min(self.settings.batch);
+                if self.backlog.is_relaxed() {
+                    self.losses.over().await;
+                }
                 None
             }
-            Verdict::Refused(why) => {
+            Verdict::TooLarge(_) if self.away > 1 => {
+                self.counters.failed.inc();
+                self.backlog.arrived(0);
+                self.size = self.away / 2;
+                self.not_before = self.now();
+                self.due = Some(self.not_before);
+                // Nothing is amiss until a single reading is too large.
+                self.trouble.clone()
+            }
+            Verdict::Refused(why) | Verdict::TooLarge(why) => {
+                let count = u64::try_from(self.away).unwrap_or(u64::MAX);
                 self.counters.failed.inc();
                 self.counters.dropped.add(count);
+                self.losses.add(count, Some(&why)).await;
                 self.backlog.arrived(self.away);
                 self.backoff.reset();
                 Some(why)
@@ -308,14 +360,17 @@ impl HttpDestination {
 }
 
 fn verdict(answer: Result<Response, HttpError>) -> Verdict {
-    match answer {
-        Err(error) => Verdict::Again(error.to_string()),
-        Ok(Response { status: 200..=299, .. }) => Verdict::Taken,
-        Ok(Response { status: status @ 400..=499, body }) if !matches!(status, 408 | 429) => {
-            Verdict::Refused(format!("refused with {status}{}", words(&body)))
-        }
-        // Also a redirect: following it would turn a POST into a GET.
-        Ok(Response { status, body }) => Verdict::Again(format!("answered {status}{}", words(&body))),
+    let Response { status, body, .. } = match answer {
+        Ok(answer) => answer,
+        Err(error) => return Verdict::Again(error.to_string()),
+    };
+    match status {
+        200..=299 => Verdict::Taken,
+        400 | 422 => Verdict::Refused(format!("refused with {status}{}", words(&body))),
+        413 => Verdict::TooLarge(format!("refused with {status}{}", words(&body))),
+        // Also a redirect, for following it would turn a POST into a GET, and a token that is no longer good: a person
+        // can see to both.
+        _ => Verdict::Again(format!("answered {status}{}", words(&body))),
     }
 }
 
@@ -325,16 +380,6 @@ fn words(body: &[u8]) -> String {
     let line = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line: String = line.collect::<Vec<_>>().join(" ").chars().take(WORDS).collect();
     if line.is_empty() { line } else { format!(": {line}") }
-}
-
-/// What comes of `work`, if it comes in time.
-async fn within<T>(ctx: &Context, time: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let (mut work, mut end) = (pin!(work), pin!(ctx.sleep(time)));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }
 
 impl Settings {
@@ -351,6 +396,9 @@ impl Settings {
             if every < Every::secs(1) {
                 return Err(format!("{name} = \"{every}\": at least 1s"));
             }
+        }
+        if self.timeout > Every::secs(60) {
+            return Err(format!("timeout = \"{}\": at most 60s", self.timeout));
         }
         for (name, value) in &self.headers {
             let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);

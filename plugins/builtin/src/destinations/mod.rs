@@ -14,7 +14,8 @@
 //! assert!(DESTINATIONS.iter().any(|kind| kind.name == "file"));
 //! ```
 //!
-//! A destination that cannot be reached must not hold up a reading: what it cannot take waits in a bounded backlog.
+//! A destination that cannot be reached must not hold up a reading: what it cannot take waits in a bounded backlog,
+//! and what is given up is counted and told (the event `readings_lost`).
 
 pub mod file;
 pub mod http;
@@ -27,6 +28,7 @@ use sedge_plugin::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+pub(crate) use self::parts::lines::word;
 use crate::Kind;
 
 /// Every kind of destination that comes with a node.

@@ -6,8 +6,9 @@
 //! format = "text"      # or "json"
 //! ```
 //!
-//! Who reads may be slow, or gone: neither holds up the node. A pipe that is closed is told as what is amiss, and what can
-//! not be written is counted.
+//! Who reads may be slow, or gone: neither holds up the node, and its end waits two seconds for them at most. A pipe that
+//! is closed is told as what is amiss; what cannot be written is counted, and told through the event `readings_lost` when
+//! it begins and when it is over.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use sedge_hal::Worker;
 use sedge_plugin::prelude::*;
 
 use super::Args;
-use super::parts::lines;
 use super::parts::pump::{BEAT, Encode, Now, Pump, Sink, Written};
+use super::parts::{FAREWELL, lines};
 
 /// Readings that wait while nobody reads.
 const BUFFER: usize = 1000;
@@ -79,7 +80,7 @@ impl Plugin for StdoutDestination {
     }
 
     async fn teardown(&mut self) -> Result<(), PluginError> {
-        self.0.finish().await
+        self.0.finish(Some(FAREWELL)).await
     }
 }
 
@@ -117,12 +118,15 @@ fn why(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Mutex, mpsc};
 
     use sedge_plugin::testing::{TestNode, block_on};
     use serde_json::json;
 
+    use sedge_plugin::topics::Severity;
+
     use super::super::parts::testing::nth;
+    use super::super::parts::told;
     use super::*;
 
     /// A pipe whose reader leaves after some bytes.
@@ -163,6 +167,7 @@ mod tests {
             let pipe = Pipe::default();
             let (_node, mut stdout) = writing_to(&pipe, json!({ "format": format }));
             block_on(stdout.observe(nth(1))).unwrap();
+            stdout.0.wait();
             block_on(stdout.teardown()).unwrap();
             assert_eq!(String::from_utf8_lossy(&pipe.0.lock().unwrap().0), expected);
         }
@@ -183,8 +188,36 @@ mod tests {
         }
         assert_eq!(block_on(stdout.tick()), Ok(()));
         assert!(block_on(stdout.teardown()).is_err());
+        assert_eq!(told(&node), [(Severity::Warning, 1), (Severity::Warning, 1998)]);
         let count = |name| node.context("screen").counter(Name::new(name).unwrap(), "").unwrap().get();
         assert_eq!((count("written"), count("dropped")), (1, 1998));
         assert!(count("failed") >= 1);
+    }
+
+    #[test]
+    fn a_teardown_does_not_wait_for_a_reader_that_does_not_read_and_says_how_many_lines_are_lost() {
+        /// A pipe that is full until its other end is gone.
+        struct Full(mpsc::Receiver<()>);
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                let _ = self.0.recv();
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (node, (reader, full)) = (TestNode::new(), mpsc::channel());
+        let args = Args::new(Settings::default(), None);
+        args.kept(|| Worker::spawn("test", move || Output(Box::new(Full(full))))).unwrap();
+        let mut stdout = block_on(StdoutDestination::setup(&args, node.context("screen"))).unwrap();
+        for n in 1..=3 {
+            block_on(stdout.observe(nth(n))).unwrap();
+        }
+        let error = block_on(stdout.teardown()).unwrap_err().to_string();
+        assert!(error.contains("3 readings are lost: nobody took them in time"), "{error}");
+        assert_eq!(node.context("screen").clock().up(), FAREWELL);
+        assert_eq!(told(&node), [(Severity::Warning, 3)]);
+        drop(reader);
     }
 }

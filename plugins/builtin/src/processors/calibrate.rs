@@ -14,7 +14,7 @@
 use sedge_plugin::directory::FieldDescriptor;
 use sedge_plugin::prelude::*;
 
-use super::common::{Fields, change, is_number, precision, wrong};
+use super::common::{Fields, change, is_number, precision, round, wrong};
 
 /// Coefficients of a polynomial, at most.
 const MAX_COEFFICIENTS: usize = 16;
@@ -88,10 +88,11 @@ impl Calibrate {
             let values = (0..=STEPS).map(|n| self.at(min + (max - min) * f64::from(n) / f64::from(STEPS)));
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), n| (low.min(n), high.max(n)))
         });
-        (field.min, field.max) = range.unzip();
         if let [_, scale] = self.coefficients[..] {
             field.precision = precision(field.precision, scale);
         }
+        let range = range.map(|(min, max)| (round(min, field.precision), round(max, field.precision)));
+        (field.min, field.max) = range.unzip();
     }
 }
 

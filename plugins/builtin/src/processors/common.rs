@@ -64,6 +64,11 @@ impl<S: Default> Memory<S> {
         *asked = self.asked;
         state
     }
+
+    /// Nothing is remembered of a sensor any more.
+    pub fn forget(&mut self, sensor: &Id) {
+        self.kept.remove(sensor);
+    }
 }
 
 /// What is remembered of each field of a sensor.
@@ -107,6 +112,25 @@ pub fn mark(sample: &mut Sample, quality: Quality) -> bool {
         sample.quality = quality;
     }
     unmarked
+}
+
+/// The one of two marks that speaks more against a value; the first where they weigh the same.
+pub fn worse(a: Quality, b: Quality) -> Quality {
+    let weight = |quality| match quality {
+        Quality::Ok => 0,
+        Quality::Estimated => 1,
+        Quality::Stale => 2,
+        Quality::Stuck | Quality::OutOfRange => 3,
+        Quality::Rejected => 4,
+    };
+    if weight(b) > weight(a) { b } else { a }
+}
+
+/// A number with so many decimals; one that is too large to have any stays as it is.
+pub fn round(n: f64, precision: u8) -> f64 {
+    let scale = 10_f64.powi(precision.into());
+    let rounded = (n * scale).round() / scale;
+    if rounded.is_finite() { rounded } else { n }
 }
 
 /// Whether a field is described as a number.
@@ -248,6 +272,21 @@ mod tests {
             (2, 0.0, 9),
         ] {
             assert_eq!(precision(before, factor), after, "{before} {factor}");
+        }
+    }
+
+    #[test]
+    fn of_two_marks_the_worse_one_counts() {
+        use Quality::{Estimated, Ok, OutOfRange, Rejected, Stale, Stuck};
+        for (a, b, expected) in [
+            (Ok, Estimated, Estimated),
+            (Stale, Estimated, Stale),
+            (Stale, OutOfRange, OutOfRange),
+            (Stuck, OutOfRange, Stuck),
+            (Stuck, Rejected, Rejected),
+            (Rejected, Ok, Rejected),
+        ] {
+            assert_eq!(worse(a, b), expected, "{a:?} {b:?}");
         }
     }
 }

@@ -8,14 +8,14 @@
 //!
 //! The unit that a field has is known from its sensor. Without `field` every field is converted that can be. A sensor
 //! without the field is left alone, and so is a field that cannot be converted: then the processor is degraded and says
-//! what is possible. Expressions such as `dew_point` want °C: let [`derive`](super::derive) come before.
+//! what is possible, until the sensor is gone or another one. Expressions such as `dew_point` want °C: let [`derive`](super::derive) come before.
 
 use std::collections::BTreeMap;
 
 use sedge_plugin::directory::FieldDescriptor;
 use sedge_plugin::prelude::*;
 
-use super::common::{Fields, MAX_SENSORS, change, is_number, precision, wrong};
+use super::common::{Fields, MAX_SENSORS, change, is_number, precision, round, wrong};
 
 /// Settings of a `kind = "convert"` processor.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -87,12 +87,20 @@ impl Conversion {
     }
 }
 
+/// What is converted of a sensor.
+struct Converted {
+    fields: BTreeMap<Name, Conversion>,
+    /// Its place is free. It is kept until another one needs it: that a sensor is gone may be heard when it is back and
+    /// described, and then a value must not lose its unit.
+    gone: bool,
+}
+
 /// Converts fields.
 pub struct Convert {
     ctx: Context,
     settings: Settings,
     /// What is converted of which sensor. Has [`MAX_SENSORS`]; the fields of others are described as they are.
-    sensors: BTreeMap<Id, BTreeMap<Name, Conversion>>,
+    sensors: BTreeMap<Id, Converted>,
     /// What is amiss, by sensor.
     amiss: BTreeMap<Id, String>,
 }
@@ -114,17 +122,20 @@ impl Processor for Convert {
     fn describe(&mut self, sensor: &mut SensorDescriptor) {
         self.sensors.remove(&sensor.id);
         self.amiss.remove(&sensor.id);
+        if self.sensors.len() >= MAX_SENSORS {
+            self.sensors.retain(|_, converted| !converted.gone);
+        }
         if self.sensors.len() < MAX_SENSORS {
-            let conversions = self.follow(sensor);
-            self.sensors.insert(sensor.id.clone(), conversions);
+            let fields = self.follow(sensor);
+            self.sensors.insert(sensor.id.clone(), Converted { fields, gone: false });
         }
         self.ctx.degraded(self.amiss.values().next().cloned());
     }
 
     fn process(&mut self, draft: &Draft) -> Result<Step<Draft>, PluginError> {
-        let Some(conversions) = self.sensors.get(&draft.sensor) else { return Ok(Step::Pass) };
+        let Some(Converted { fields, .. }) = self.sensors.get(&draft.sensor) else { return Ok(Step::Pass) };
         Ok(change(draft, &self.settings.field, |sample| {
-            match (conversions.get(sample.field.as_ref()), sample.number()) {
+            match (fields.get(sample.field.as_ref()), sample.number()) {
                 (Some(conversion), Some(n)) => {
                     sample.set(conversion.of(n));
                     true
@@ -132,6 +143,15 @@ impl Processor for Convert {
                 _ => false,
             }
         }))
+    }
+
+    fn forget(&mut self, sensor: &Id) {
+        if let Some(converted) = self.sensors.get_mut(sensor) {
+            converted.gone = true;
+        }
+        if self.amiss.remove(sensor).is_some() {
+            self.ctx.degraded(self.amiss.values().next().cloned());
+        }
     }
 }
 
@@ -172,8 +192,9 @@ impl Convert {
 
 fn convert(field: &mut FieldDescriptor, conversion: Conversion, to: Unit) {
     (field.unit, field.ucum) = (to, to.ucum().into());
-    (field.min, field.max) = (field.min.map(|n| conversion.of(n)), field.max.map(|n| conversion.of(n)));
     field.precision = precision(field.precision, conversion.factor);
+    let end = |n| round(conversion.of(n), field.precision);
+    (field.min, field.max) = (field.min.map(end), field.max.map(end));
     // The other classes of Home Assistant take every unit of their dimension.
     let class_takes_it = match field.class.as_str() {
         "precipitation" => matches!(to, Unit::Millimetre | Unit::Centimetre | Unit::Inch),
@@ -304,5 +325,35 @@ mod tests {
         );
         described(&mut it, &FIELDS[..1]);
         assert_eq!(node.degraded("p"), None, "well again");
+    }
+
+    #[test]
+    fn the_ends_of_a_range_have_no_more_decimals_than_the_values() {
+        let range = |to, name: &str| {
+            let field = described(&mut make::<Convert>(json!({ "field": name, "to": to })), FIELDS).fields
+                [name]
+                .clone();
+            (field.min.unwrap(), field.max.unwrap())
+        };
+        assert_eq!(range("°F", "temperature"), (-4.0, 185.0));
+        assert_eq!(range("mmHg", "pressure"), (225.02, 825.07));
+        assert_eq!(range("psi", "pressure"), (4.3511, 15.9542));
+    }
+
+    #[test]
+    fn the_place_of_a_sensor_that_is_gone_is_for_another_and_one_that_is_back_already_keeps_its_unit() {
+        let mut it = make::<Convert>(json!({ "field": "temperature", "to": "K" }));
+        let describe = |it: &mut Convert, n: usize| {
+            let id = Id::new(&format!("s{n}")).unwrap();
+            let mut sensor = SensorDescriptor::new(id, "x", "1", "here", FIELDS);
+            it.describe(&mut sensor);
+            sensor.fields["temperature"].unit
+        };
+        (0..MAX_SENSORS).for_each(|n| assert_eq!(describe(&mut it, n), Unit::Kelvin));
+        let before = frame(&[("temperature", 20.0)]);
+        it.forget(&Id::new("s7").unwrap());
+        assert_ne!(run(&mut it, draft("s7", 0, before.clone())), before, "heard late");
+        assert_eq!(describe(&mut it, MAX_SENSORS), Unit::Kelvin);
+        assert_eq!(describe(&mut it, 7), Unit::Celsius);
     }
 }

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! With both `change` and `percent` either is enough; with neither, any change. A value that goes missing or comes back, a
-//! mark that changes, a text or a switch that changes: all pass. It should be the last of a chain, because what a later one
-//! holds back counts as reported here. A sensor that is held back looks old to others: let `heartbeat` say how old at most.
+//! mark that changes, a text or a switch that changes: all pass. It stands behind those that judge: they see every reading,
+//! and values are rounded by then. Where a [`limit`](super::limit) holds back too it should come first, because what a later
+//! one holds back counts as reported here. A sensor that is held back has no cadence any more, or that of the `heartbeat`.
 
 use sedge_plugin::prelude::*;
 
@@ -49,6 +50,7 @@ pub struct Deadband {
 impl Processor for Deadband {
     const KIND: &'static str = "deadband";
     const TITLE: &'static str = "Holds back readings that hardly differ from the last one";
+    const STAGE: Stage = Stage::Admit;
     type Config = Settings;
 
     fn new(settings: Settings, _: &Context) -> Result<Self, PluginError> {
@@ -56,6 +58,13 @@ impl Processor for Deadband {
             return Err(wrong("`change` and `percent` are not negative"));
         }
         Ok(Self { settings, reported: Memory::default() })
+    }
+
+    fn describe(&mut self, sensor: &mut SensorDescriptor) {
+        if sensor.fields.keys().any(|field| self.settings.field.has(field.as_str())) {
+            let beat = self.settings.heartbeat.map(|Every(beat)| beat);
+            sensor.interval = sensor.interval.zip(beat).map(|(interval, beat)| interval.max(beat));
+        }
     }
 
     fn process(&mut self, draft: &Draft) -> Result<Step<Draft>, PluginError> {
@@ -66,6 +75,10 @@ impl Processor for Deadband {
         }
         *reported = Some(Reported { up_ms, frame: frame.clone() });
         Ok(Step::Pass)
+    }
+
+    fn forget(&mut self, sensor: &Id) {
+        self.reported.forget(sensor);
     }
 }
 
@@ -100,6 +113,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
@@ -178,5 +193,33 @@ mod tests {
     #[test]
     fn a_negative_limit_is_refused() {
         assert!(refused::<Deadband>(json!({ "change": -1 })).contains("negative"));
+    }
+
+    #[test]
+    fn a_sensor_that_is_forgotten_begins_anew() {
+        let mut it = make::<Deadband>(json!({ "change": 1 }));
+        assert_eq!(passed(&mut it, [v(0, 1.0), v(0, 1.0)]), [true, false]);
+        it.forget(&v(0, 1.0).sensor);
+        assert_eq!(passed(&mut it, [v(0, 1.0), v(0, 1.0)]), [true, false]);
+    }
+
+    #[test]
+    fn the_cadence_is_that_of_the_heartbeat_or_none() {
+        const FIELDS: &[Field] = &[Field::new("v", Unit::Volt)];
+        let interval = |settings, every: Option<u64>| {
+            let mut sensor = SensorDescriptor::new(v(0, 0.0).sensor, "x", "1", "here", FIELDS);
+            sensor.interval = every.map(Duration::from_secs);
+            make::<Deadband>(settings).describe(&mut sensor);
+            sensor.interval.map(|interval| interval.as_secs())
+        };
+        assert_eq!(interval(json!({}), Some(10)), None);
+        assert_eq!(interval(json!({ "heartbeat": "10m" }), Some(10)), Some(600));
+        assert_eq!(
+            interval(json!({ "heartbeat": "1s" }), Some(10)),
+            Some(10),
+            "it comes no sooner than it is read"
+        );
+        assert_eq!(interval(json!({ "heartbeat": "10m" }), None), None, "one that tells by itself");
+        assert_eq!(interval(json!({ "field": "w" }), Some(10)), Some(10), "left alone");
     }
 }

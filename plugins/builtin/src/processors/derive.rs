@@ -10,20 +10,22 @@
 //! ```
 //!
 //! What an expression may have: [`sedge_plugin::expr`]. `outside.temperature` is the newest value of another sensor. A sensor
-//! that has not all of its own fields that the expression names is left alone. If the field is there already, it is
-//! replaced.
+//! that has not all of its own fields that the expression names is left alone; one that names none of them wants `sensors`.
+//! If the field is there already, it is replaced. A condition, or a switch passed on, becomes a state.
 //!
-//! The value is marked `estimated`, or as an input is that is marked; `stale` where a reading of another sensor is older
-//! than three of its intervals. With `max_age` age is judged by that alone: older is as good as missing. (A sensor whose
-//! readings a [`deadband`](super::deadband) holds back wants one.) Without an input there is no value, and that is said.
+//! The value is marked `estimated`, or with the worst mark of the inputs that it was made of, those of validators included;
+//! `stale` where a reading of another sensor is older than three of its intervals. With `max_age` age is judged by that
+//! alone: older is as good as missing. (A sensor without a cadence wants one, such as one that a
+//! [`deadband`](super::deadband) without a heartbeat holds back.) Without an input there is no value, and that is said.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use sedge_plugin::directory::FieldDescriptor;
 use sedge_plugin::expr::{self, EvalError, Expr, Input};
 use sedge_plugin::prelude::*;
 
-use super::common::{MAX_PRECISION, wrong};
+use super::common::{MAX_PRECISION, Memory, worse, wrong};
 
 /// A reading of a sensor that missed so many beats is stale.
 const INTERVALS: u32 = 3;
@@ -64,6 +66,8 @@ pub struct Derive {
     ctx: Context,
     settings: Settings,
     expression: Expr,
+    /// The fields of the reading itself that the last value of each sensor was made of.
+    used: Memory<Vec<Name>>,
 }
 
 /// What an input is worth.
@@ -76,6 +80,8 @@ enum Found {
 impl Processor for Derive {
     const KIND: &'static str = "derive";
     const TITLE: &'static str = "Adds a field that is computed from others";
+    /// The marks that validators set are not there yet when the value is computed.
+    const JUDGES: bool = true;
     type Config = Settings;
 
     fn new(settings: Settings, ctx: &Context) -> Result<Self, PluginError> {
@@ -84,7 +90,14 @@ impl Processor for Derive {
         if settings.precision > MAX_PRECISION {
             return Err(wrong(format!("`precision` is at most {MAX_PRECISION}")));
         }
-        Ok(Self { ctx: ctx.clone(), settings, expression })
+        Ok(Self { ctx: ctx.clone(), settings, expression, used: Memory::default() })
+    }
+
+    fn for_all(&self) -> Result<(), PluginError> {
+        if self.own().next().is_none() {
+            return Err(wrong("`expression` names no field of the reading itself: say `sensors`"));
+        }
+        Ok(())
     }
 
     fn describe(&mut self, sensor: &mut SensorDescriptor) {
@@ -92,7 +105,7 @@ impl Processor for Derive {
             return;
         }
         let Settings { field, unit, class, precision, .. } = &self.settings;
-        let kind = if self.expression.is_condition() { FieldKind::State } else { FieldKind::Measurement };
+        let kind = if self.is_state(sensor) { FieldKind::State } else { FieldKind::Measurement };
         let (ucum, class) = (unit.ucum().into(), class.clone());
         let described =
             FieldDescriptor { unit: *unit, ucum, kind, class, precision: *precision, min: None, max: None };
@@ -104,11 +117,33 @@ impl Processor for Derive {
         if !self.own().all(|input| named(input.field.as_str())) {
             return Ok(Step::Pass);
         }
-        let sample = self.derived(draft);
+        let (sample, used) = self.derived(draft);
+        *self.used.of(&draft.sensor) = used;
         let mut next = draft.clone();
         next.frame.samples.retain(|other| other.field != sample.field);
         next.frame.samples.push(sample);
         Ok(Step::Replace(next))
+    }
+
+    fn judge(&mut self, draft: &Draft) -> Result<Step<Draft>, PluginError> {
+        let samples = &draft.frame.samples;
+        let Some(at) = samples.iter().position(|sample| sample.field == self.settings.field.as_str()) else {
+            return Ok(Step::Pass);
+        };
+        let used = self.used.of(&draft.sensor);
+        let inputs = samples.iter().filter(|sample| used.iter().any(|name| sample.field == name.as_str()));
+        let before = samples[at].quality;
+        let quality = inputs.map(|sample| sample.quality).fold(before, worse);
+        if quality == before {
+            return Ok(Step::Pass);
+        }
+        let mut next = draft.clone();
+        next.frame.samples[at].quality = quality;
+        Ok(Step::Replace(next))
+    }
+
+    fn forget(&mut self, sensor: &Id) {
+        self.used.forget(sensor);
     }
 }
 
@@ -118,27 +153,47 @@ impl Derive {
         self.expression.inputs().iter().filter(|input| input.sensor.is_none())
     }
 
-    fn derived(&self, draft: &Draft) -> Sample {
-        let found: Vec<(&Input, Found)> =
-            self.expression.inputs().iter().map(|input| (input, self.find(input, draft))).collect();
-        let of = |input: &Input| found.iter().find(|(other, _)| *other == input).map(|(_, found)| found);
+    /// Whether it is on or off: a condition, or a field alone that is so.
+    fn is_state(&self, sensor: &SensorDescriptor) -> bool {
+        let alone = |input: &&Input| input.to_string() == self.settings.expression.trim();
+        let Some(Input { sensor: other, field }) = self.expression.inputs().iter().find(alone) else {
+            return self.expression.is_condition();
+        };
+        let state = |sensor: &SensorDescriptor| {
+            sensor.fields.get(field).is_some_and(|field| field.kind == FieldKind::State)
+        };
+        match other {
+            None => state(sensor),
+            Some(other) => self.ctx.directory().sensor(other).is_some_and(state),
+        }
+    }
+
+    /// The field, and which fields of the reading itself it was made of.
+    fn derived(&self, draft: &Draft) -> (Sample, Vec<Name>) {
+        // A choice between two looks at one of them.
+        let used = RefCell::new(Vec::new());
+        let value = self.expression.eval(&|input| match self.find(input, draft) {
+            Found::Value(value, quality) => {
+                used.borrow_mut().push((input.clone(), quality));
+                Some(value)
+            }
+            Found::Nothing | Found::TooOld => None,
+        });
+        let used = used.into_inner();
         let mut sample = Sample {
             field: self.settings.field.to_string().into(),
             value: Err("needs an input".into()),
-            quality: found.iter().find_map(|(_, found)| found.mark()).unwrap_or(Quality::Estimated),
+            quality: used.iter().map(|(_, quality)| *quality).fold(Quality::Estimated, worse),
         };
-        let value = self.expression.eval(&|input| match of(input)? {
-            Found::Value(value, _) => Some(value.clone()),
-            Found::Nothing | Found::TooOld => None,
-        });
         match value {
             Ok(value) => sample.set(value),
-            Err(EvalError::Missing(input)) if matches!(of(&input), Some(Found::TooOld)) => {
+            Err(EvalError::Missing(input)) if matches!(self.find(&input, draft), Found::TooOld) => {
                 sample.value = Err(format!("{input} is too old").into());
             }
             Err(error) => sample.value = Err(error.to_string().into()),
         }
-        sample
+        let own = used.into_iter().filter(|(input, _)| input.sensor.is_none());
+        (sample, own.map(|(input, _)| input.field).collect())
     }
 
     fn find(&self, input: &Input, draft: &Draft) -> Found {
@@ -164,15 +219,6 @@ impl Found {
         match sample.map(|sample| (&sample.value, sample.quality)) {
             Some((Ok(value), quality)) => Self::Value(value.clone(), quality),
             _ => Self::Nothing,
-        }
-    }
-
-    fn mark(&self) -> Option<Quality> {
-        match self {
-            Self::Value(_, quality) => {
-                Some(*quality).filter(|q| !matches!(q, Quality::Ok | Quality::Estimated))
-            }
-            Self::Nothing | Self::TooOld => None,
         }
     }
 }
@@ -297,5 +343,54 @@ mod tests {
     fn a_mistake_is_told_with_its_column() {
         let text = refused::<Derive>(json!({ "field": "f", "expression": "2 * (a + b" }));
         assert!(text.starts_with("`expression`: expected `)` at column 11"), "{text}");
+    }
+
+    fn judged(it: &mut Derive, draft: Draft) -> Frame {
+        match it.judge(&draft).unwrap() {
+            Step::Pass => draft.frame,
+            Step::Replace(next) => next.frame,
+            Step::Veto(reason) => panic!("{reason}"),
+        }
+    }
+
+    #[test]
+    fn the_worst_mark_of_the_inputs_counts() {
+        let mut it = make::<Derive>(json!({ "field": "f", "expression": "temperature * humidity" }));
+        let mut reading = air(0);
+        reading.frame.samples[0].quality = Quality::Stale;
+        reading.frame.samples[1].quality = Quality::OutOfRange;
+        assert_eq!(run(&mut it, reading).samples[2].quality, Quality::OutOfRange);
+    }
+
+    #[test]
+    fn a_mark_that_is_set_later_counts_and_one_of_an_input_that_was_not_used_does_not() {
+        let mut it =
+            make::<Derive>(json!({ "field": "f", "expression": "if(humidity > 5, humidity, temperature)" }));
+        let processed = run(&mut it, air(0));
+        let marked = |at: usize| {
+            let mut frame = processed.clone();
+            frame.samples[at].quality = Quality::Rejected;
+            draft("x", 0, frame)
+        };
+        assert_eq!(judged(&mut it, marked(0)).samples[2].quality, Quality::Estimated);
+        assert_eq!(judged(&mut it, marked(1)).samples[2].quality, Quality::Rejected);
+        assert_eq!(judged(&mut it, marked(2)).samples[2].quality, Quality::Rejected, "its own stays");
+        it.forget(&air(0).sensor);
+        assert_eq!(judged(&mut it, marked(1)).samples[2].quality, Quality::Estimated, "made by nobody known");
+    }
+
+    #[test]
+    fn a_switch_that_is_passed_on_is_a_state() {
+        const SWITCH: &[Field] =
+            &[Field::new("on", Unit::None).kind(FieldKind::State), Field::new("v", Unit::Volt)];
+        let kind = |expression: &str| {
+            let mut it = make::<Derive>(json!({ "field": "f", "expression": expression }));
+            described(&mut it, SWITCH).fields["f"].kind
+        };
+        assert_eq!(
+            (kind(" on"), kind("not on"), kind("v > 1")),
+            (FieldKind::State, FieldKind::State, FieldKind::State)
+        );
+        assert_eq!((kind("v"), kind("v + 1")), (FieldKind::Measurement, FieldKind::Measurement));
     }
 }

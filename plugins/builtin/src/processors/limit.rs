@@ -7,7 +7,10 @@
 //! ```
 //!
 //! Spans follow one another without gaps, counted from the machine's start, so that readings that come a little early or
-//! late are not taken for two. It does not average: put [`smooth`](super::smooth) before it for that.
+//! late are not taken for two. Those that judge see every reading, it counts what is left; the cadence of its sensors
+//! becomes the span. It does not average: [`smooth`](super::smooth) does that.
+
+use std::time::Duration;
 
 use sedge_plugin::prelude::*;
 
@@ -31,6 +34,7 @@ pub struct Limit {
 impl Processor for Limit {
     const KIND: &'static str = "limit";
     const TITLE: &'static str = "Lets one reading pass per span of time";
+    const STAGE: Stage = Stage::Admit;
     type Config = Settings;
 
     fn new(Settings { every: Every(span) }: Settings, _: &Context) -> Result<Self, PluginError> {
@@ -40,10 +44,20 @@ impl Processor for Limit {
         }
     }
 
+    /// One that tells by itself has no cadence to begin with.
+    fn describe(&mut self, sensor: &mut SensorDescriptor) {
+        let span = Duration::from_millis(self.span_ms);
+        sensor.interval = sensor.interval.map(|interval| interval.max(span));
+    }
+
     fn process(&mut self, draft: &Draft) -> Result<Step<Draft>, PluginError> {
         let span = Some(draft.taken.up_ms / self.span_ms);
         let again = std::mem::replace(self.last.of(&draft.sensor), span) == span;
         Ok(if again { Step::Veto("another one passed just now".into()) } else { Step::Pass })
+    }
+
+    fn forget(&mut self, sensor: &Id) {
+        self.last.forget(sensor);
     }
 }
 
@@ -77,5 +91,24 @@ mod tests {
     #[test]
     fn no_time_at_all_is_refused() {
         assert!(refused::<Limit>(json!({ "every": "0s" })).contains("millisecond"));
+    }
+
+    #[test]
+    fn a_sensor_that_is_forgotten_begins_anew() {
+        let mut it = make::<Limit>(json!({ "every": "1m" }));
+        assert_eq!(passed(&mut it, [v(0, 0.0), v(1, 0.0)]), [true, false]);
+        it.forget(&v(0, 0.0).sensor);
+        assert_eq!(passed(&mut it, [v(2, 0.0), v(3, 0.0)]), [true, false]);
+    }
+
+    #[test]
+    fn the_cadence_is_no_shorter_than_the_span() {
+        let interval = |every: Option<u64>| {
+            let mut sensor = SensorDescriptor::new(v(0, 0.0).sensor, "x", "1", "here", &[]);
+            sensor.interval = every.map(Duration::from_secs);
+            make::<Limit>(json!({ "every": "1m" })).describe(&mut sensor);
+            sensor.interval.map(|interval| interval.as_secs())
+        };
+        assert_eq!((interval(Some(10)), interval(Some(90)), interval(None)), (Some(60), Some(90), None));
     }
 }

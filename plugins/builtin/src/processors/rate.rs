@@ -78,6 +78,10 @@ impl Processor for Rate {
             !past.of(&sample.field).believes(point, self.per_ms) && mark(sample, Quality::Rejected)
         }))
     }
+
+    fn forget(&mut self, sensor: &Id) {
+        self.past.forget(sensor);
+    }
 }
 
 impl Past {
@@ -144,5 +148,13 @@ mod tests {
     fn no_change_at_all_is_refused() {
         assert!(refused::<Rate>(json!({ "field": "v", "most": 0 })).contains("above 0"));
         assert!(refused::<Rate>(json!({ "field": "v", "most": 1, "per": "0s" })).contains("above 0"));
+    }
+
+    #[test]
+    fn a_sensor_that_is_forgotten_begins_anew() {
+        let mut it = make::<Rate>(json!({ "field": "v", "most": 1 }));
+        run(&mut it, v(0, 0.0));
+        it.forget(&v(0, 0.0).sensor);
+        assert_eq!(qualities(&mut it, [v(1000, 9.0)]), [Ok]);
     }
 }

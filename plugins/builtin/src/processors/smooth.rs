@@ -113,6 +113,10 @@ impl Processor for Smooth {
             None => false,
         }))
     }
+
+    fn forget(&mut self, sensor: &Id) {
+        self.past.forget(sensor);
+    }
 }
 
 impl Filter {
@@ -225,5 +229,13 @@ mod tests {
         ] {
             assert!(refused::<Smooth>(settings.clone()).contains("want"), "{settings}");
         }
+    }
+
+    #[test]
+    fn a_sensor_that_is_forgotten_begins_anew() {
+        let mut mean = make::<Smooth>(json!({ "method": "mean", "window": 3 }));
+        values(&mut mean, [v(0, 3.0)]);
+        mean.forget(&v(0, 0.0).sensor);
+        assert_eq!(values(&mut mean, [v(0, 5.0)]), [5.0]);
     }
 }

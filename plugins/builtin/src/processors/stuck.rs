@@ -73,6 +73,10 @@ impl Processor for Stuck {
             stuck && mark(sample, Quality::Stuck)
         }))
     }
+
+    fn forget(&mut self, sensor: &Id) {
+        self.same.forget(sensor);
+    }
 }
 
 #[cfg(test)]
@@ -123,5 +127,13 @@ mod tests {
         for settings in [json!({}), json!({ "readings": 1 }), json!({ "after": "0s" })] {
             refused::<Stuck>(settings);
         }
+    }
+
+    #[test]
+    fn a_sensor_that_is_forgotten_begins_anew() {
+        let mut it = make::<Stuck>(json!({ "readings": 2 }));
+        run(&mut it, v(0, 5.0));
+        it.forget(&v(0, 0.0).sensor);
+        assert_eq!(qualities(&mut it, [v(0, 5.0), v(0, 5.0)]), [Ok, StuckMark]);
     }
 }

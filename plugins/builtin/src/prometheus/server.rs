@@ -2,7 +2,8 @@
 //!
 //! `std::net` and no crate: of a request only its first line matters, so a parser would be carried for nothing, and the
 //! small server crates have pools of threads without a bound. Each connection has one request, at most [`HEAD`] bytes of it
-//! are read, it has [`TIME`] in all, and there are [`CONNECTIONS`] at most; one more is told so and closed.
+//! are read, it has [`TIME`] in all, and there are [`CONNECTIONS`] at most; one more is told so and closed. A line ends with
+//! CR LF: a request with a bare LF is refused at once, rather than waited for to its end.
 //!
 //! Time is the machine's here, not the node's: the kernel's timeouts of sockets know no other.
 
@@ -21,6 +22,9 @@ pub(super) const CONNECTIONS: usize = 8;
 
 /// The time that a connection has.
 const TIME: Duration = Duration::from_secs(5);
+
+/// The time that one connection too many has to take its answer. Nobody else is accepted meanwhile.
+const BUSY: Duration = Duration::from_millis(250);
 
 /// Failures to accept, one after the other, after which it ends and is started again after a pause.
 const FAILURES: u32 = 100;
@@ -134,7 +138,8 @@ impl<P: Fn() -> String + Send + Sync> Accepting<P> {
                 };
                 failures = 0;
                 let Some(place) = self.place(&connection) else {
-                    answer(&connection, "503 Service Unavailable", "", "busy\n");
+                    answer(&connection, "503 Service Unavailable", "", "busy\n", Body::Sent);
+                    part(&connection, Instant::now() + BUSY);
                     continue;
                 };
                 let serve = move |this: &Self| {
@@ -171,14 +176,18 @@ fn serve(connection: &TcpStream, page: &impl Fn() -> String) {
     let mut words = head.split_ascii_whitespace();
     match (words.next(), words.next(), words.next(), words.next()) {
         (Some(method), Some(target), Some("HTTP/1.1" | "HTTP/1.0"), None) => {
+            let body = if method == "HEAD" { Body::LeftOut } else { Body::Sent };
             let path = target.split('?').next();
             match (method, path) {
-                ("GET", Some("/metrics")) => answer(connection, "200 OK", "", &page()),
-                ("GET", _) => answer(connection, "404 Not Found", "", "see /metrics\n"),
-                _ => answer(connection, "405 Method Not Allowed", "Allow: GET\r\n", "only GET\n"),
+                ("GET" | "HEAD", Some("/metrics")) => answer(connection, "200 OK", "", &page(), body),
+                ("GET" | "HEAD", _) => answer(connection, "404 Not Found", "", "see /metrics\n", body),
+                _ => {
+                    let (status, allow) = ("405 Method Not Allowed", "Allow: GET, HEAD\r\n");
+                    answer(connection, status, allow, "only GET and HEAD\n", body);
+                }
             }
         }
-        _ => answer(connection, "400 Bad Request", "", "not HTTP/1.1\n"),
+        _ => answer(connection, "400 Bad Request", "", "not HTTP/1.1\n", Body::Sent),
     }
     part(connection, end);
 }
@@ -188,7 +197,7 @@ fn head<'a>(mut connection: &TcpStream, bytes: &'a mut [u8], end: Instant) -> Op
     let mut read = 0;
     loop {
         if read == bytes.len() {
-            answer(connection, "431 Request Header Fields Too Large", "", "too long\n");
+            answer(connection, "431 Request Header Fields Too Large", "", "too long\n", Body::Sent);
             part(connection, end);
             return None;
         }
@@ -200,6 +209,11 @@ fn head<'a>(mut connection: &TcpStream, bytes: &'a mut [u8], end: Instant) -> Op
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return None,
         }
+        let mut ends = bytes[..read].iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        if ends.any(|(at, _)| at == 0 || bytes[at - 1] != b'\r') {
+            // No request: it gets its answer.
+            return Some("");
+        }
         if bytes[..read].windows(4).any(|window| window == b"\r\n\r\n") {
             break;
         }
@@ -209,14 +223,22 @@ fn head<'a>(mut connection: &TcpStream, bytes: &'a mut [u8], end: Instant) -> Op
     Some(std::str::from_utf8(line).unwrap_or_default())
 }
 
-fn answer(mut connection: &TcpStream, status: &str, more: &str, body: &str) {
+/// Whether the body of an answer is sent. Its length is told in any case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Sent,
+    LeftOut,
+}
+
+fn answer(mut connection: &TcpStream, status: &str, more: &str, text: &str, body: Body) {
     let _ = connection.set_write_timeout(Some(TIME));
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\n\
          Connection: close\r\n{more}\r\n",
-        body.len()
+        text.len()
     );
-    let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body.as_bytes()));
+    let text = if body == Body::Sent { text } else { "" };
+    let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(text.as_bytes()));
 }
 
 /// Waits until the other side has closed: closing with something unread would take the answer back.

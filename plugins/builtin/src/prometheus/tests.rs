@@ -86,6 +86,29 @@ sedge_reading_timestamp_seconds{sensor="kitchen"} 1795195704.123
 }
 
 #[test]
+fn a_value_that_was_rejected_is_left_out_and_each_quality_but_ok_is_told() {
+    let node = TestNode::new();
+    let sea = Id::new("sea").unwrap();
+    let ctx = node.context("x");
+    ctx.announce(SensorDescriptor::new(sea.clone(), "x", "1", "here", &[]));
+    let mut frame = Frame::default();
+    for (field, quality) in [("a", Quality::Ok), ("b", Quality::Stuck), ("c", Quality::Rejected)] {
+        frame.push(field, 1.0);
+        frame.samples.last_mut().unwrap().quality = quality;
+    }
+    node.saw(Reading { sensor: sea, boot: Boot(1), seq: 1, taken: Taken { up_ms: 1, wall_ms: None }, frame });
+    let page = text::page(&ctx);
+    let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("sedge_reading")).collect();
+    let expected = [
+        r#"sedge_reading{sensor="sea",field="a",unit=""} 1"#,
+        r#"sedge_reading{sensor="sea",field="b",unit=""} 1"#,
+        r#"sedge_reading_quality{sensor="sea",field="b",quality="stuck"} 1"#,
+        r#"sedge_reading_quality{sensor="sea",field="c",quality="rejected"} 1"#,
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn how_each_plugin_fares_is_on_the_page() {
     let status = PluginStatus {
         id: Id::new("pump-1").unwrap(),
@@ -143,11 +166,18 @@ fn it_serves_metrics_and_nothing_else() {
         ("GET /metrics/../etc/passwd HTTP/1.1\r\n\r\n", "404"),
         ("POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "405"),
         ("GET /metrics\r\n\r\n", "400"),
+        // Not to its end, nor to the server's patience: at once.
+        ("GET /metrics HTTP/1.1\nHost: x\n", "400"),
+        ("\n", "400"),
         ("\u{1}\u{2}\r\n\r\n", "400"),
     ] {
         let answer = ask(address, request.as_bytes());
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:?}: {answer}");
     }
+    let head = ask(address, b"HEAD /metrics HTTP/1.1\r\n\r\n");
+    let length = page.split_once("\r\n\r\n").unwrap().1.len();
+    assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(head.contains(&format!("Content-Length: {length}\r\n")), "{head}");
     let answer = ask(address, b"GET /\xff\xfe HTTP/1.1\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert_eq!(block_on(exporter.tick()), Ok(()));
@@ -169,6 +199,12 @@ fn one_connection_too_many_is_told_so_and_a_place_that_is_left_is_free_again() {
     let mut answer = String::new();
     connect(address).read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    for _ in 0..20 {
+        // Closing with the request unread would take the answer back.
+        let answer =
+            ask(address, &[&b"GET /metrics HTTP/1.1\r\nX: "[..], &[b'x'; 4000], b"\r\n\r\n"].concat());
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    }
 
     let mut first = idle.remove(0);
     first.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();

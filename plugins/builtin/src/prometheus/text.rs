@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use sedge_plugin::metrics::{Measured, Metric};
 use sedge_plugin::prelude::*;
 
+use crate::destinations::word;
+
 /// What is known of one name.
 struct Family {
     help: String,
@@ -91,13 +93,22 @@ impl Page {
 
     fn reading(&mut self, sensor: &SensorDescriptor, reading: &Reading) {
         for sample in &reading.frame.samples {
+            let (sensor_id, field) = (("sensor", sensor.id.as_str()), ("field", sample.field.as_ref()));
+            if sample.quality != Quality::Ok {
+                let labels = [sensor_id, field, ("quality", word(sample.quality))];
+                let help = "The quality of the newest value of a field, where that is not ok.";
+                self.one("sedge_reading_quality", help, "gauge", &labels, 1.0);
+            }
+            if sample.quality == Quality::Rejected {
+                continue;
+            }
             let value = match sample.value {
                 Ok(Value::Number(n)) => n,
                 Ok(Value::Bool(on)) => f64::from(u8::from(on)),
                 Ok(Value::Text(_)) | Err(_) => continue,
             };
             let unit = sensor.fields.get(sample.field.as_ref()).map_or("", |field| field.ucum.as_str());
-            let labels = [("sensor", sensor.id.as_str()), ("field", &sample.field), ("unit", unit)];
+            let labels = [sensor_id, field, ("unit", unit)];
             self.one("sedge_reading", "The newest value of a field, in its unit.", "gauge", &labels, value);
         }
         if let Some(ms) = reading.taken.wall_ms {

@@ -85,6 +85,7 @@ pub struct Sighting {
 pub struct Remote {
     base: Base,
     /// The level under `_reply/`: the user name, because that is what a broker's rules can name.
+    caller: String,
     client: String,
     client_id: String,
     commands: mpsc::Sender<Command>,
@@ -99,6 +100,15 @@ impl Drop for Remote {
 }
 
 impl Remote {
+    /// Calls under another name than the one that it connected with.
+    pub fn calling_as(self, caller: &str) -> Self {
+        let caller = caller.to_owned();
+        // Not `Self { caller, ..self }`: it has a `Drop`.
+        let mut remote = self;
+        remote.caller = caller;
+        remote
+    }
+
     /// Connects as `client_id`, or says why not. A second client with the same one throws the first out.
     pub async fn connect(settings: &Settings, client_id: &str) -> Result<Self, RemoteError> {
         within(PATIENCE, Self::connect_at_leisure(settings, client_id.into())).await?
@@ -134,7 +144,7 @@ impl Remote {
         let (commands, inbox) = mpsc::channel(16);
         let fence = base.filter(&format!("_reply/{client}/fence"));
         let task = tokio::spawn(Worker::new(link, limits, base.clone(), fence, client_id.clone()).run(inbox));
-        Ok(Self { base, client, client_id, commands, calls: AtomicU64::new(0), task })
+        Ok(Self { base, caller: client.clone(), client, client_id, commands, calls: AtomicU64::new(0), task })
     }
 
     /// The readings of a node or of all, of a sensor or of all, as they come. A watcher who is too slow misses some.
@@ -188,7 +198,7 @@ impl Remote {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let id = format!("{nanos:x}-{number}");
-        let request = Request { id: Some(id.clone()), args, from: Some(self.client.clone()) };
+        let request = Request { id: Some(id.clone()), args, from: Some(self.caller.clone()) };
         let correlation = format!("{}-{id}", self.client_id).into_bytes();
         let message = Message {
             topic: Topics::new(self.base.clone(), node.clone()).call(tool.as_str()),

@@ -204,11 +204,16 @@ async fn who_calls_is_known_to_the_node(broker: Broker) {
     };
     caller.publish_with(ECHO, "{}", properties).await;
     caller.publish(ECHO, "{}", QoS::AtLeastOnce, false).await;
-    for _ in 0..3 {
+    caller.publish(ECHO, r#"{"from":"cli"}"#, QoS::AtLeastOnce, false).await;
+    for _ in 0..4 {
         watcher.message().await;
     }
     let from: Vec<String> = node.host.calls.lock().unwrap().iter().map(|call| call.from.clone()).collect();
-    assert_eq!(from, ["agent", "flow", "mqtt"]);
+    assert_eq!(
+        from,
+        ["agent", "flow", "mqtt", "mqtt:cli"],
+        "nobody over MQTT is the command line on the node"
+    );
 }
 
 fn message_of(message: &Message) -> String {

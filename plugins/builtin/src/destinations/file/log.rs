@@ -3,13 +3,20 @@
 //! A reading is in the file as a whole or not at all: of one for which there was no room, what was written is taken back.
 //! Only what a crash leaves can be torn; it is ended with a line break at the next opening, so that what follows can be
 //! read.
+//!
+//! The path may come to name another file at any time (somebody moves, deletes, replaces or empties it), so each batch
+//! begins with looking whether it is still the one that is open.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use sedge_plugin::clock::EARLIEST_WALL_MS;
+use sedge_plugin::topics::{Event, Severity};
+use sedge_plugin::{Id, Name};
+use serde_json::json;
 
 use super::super::parts::pump::{Now, Sink, Written};
 use super::Fsync;
@@ -19,6 +26,8 @@ const DIGITS: usize = 6;
 
 /// What is written where.
 pub(crate) struct Plan {
+    /// Whose it is.
+    pub(crate) destination: Id,
     pub(crate) path: PathBuf,
     /// The first line of each file; may be empty.
     pub(crate) header: &'static str,
@@ -36,10 +45,14 @@ pub struct Log {
     plan: Plan,
     put: Put,
     open: Option<Open>,
+    /// Where somebody's file was set aside; not told yet.
+    aside: Option<PathBuf>,
 }
 
 struct Open {
     file: File,
+    /// Its device and its number there.
+    identity: (u64, u64),
     length: u64,
     /// The stretch of time that its lines are of; none while that is not known.
     period: Option<i64>,
@@ -57,6 +70,7 @@ impl Sink for Log {
             // Whatever it was: the next attempt begins with opening it.
             self.open = None;
         }
+        written.event = self.aside.take().and_then(|aside| self.set_aside(&aside));
         written.unfinished = self.open.as_ref().is_some_and(|open| open.dirty.is_some());
         written
     }
@@ -73,7 +87,21 @@ impl Log {
     }
 
     pub(super) fn putting(plan: Plan, put: Put) -> Self {
-        Self { plan, put, open: None }
+        Self { plan, put, open: None, aside: None }
+    }
+
+    fn set_aside(&self, aside: &Path) -> Option<Event> {
+        let (path, aside) = (self.plan.path.display(), aside.display());
+        Some(Event {
+            kind: Name::new("file_set_aside").ok()?,
+            severity: Severity::Warning,
+            text: format!("{path} had other columns; it was moved to {aside} and a new file begun"),
+            data: json!({
+                "destination": self.plan.destination,
+                "path": path.to_string(),
+                "moved_to": aside.to_string(),
+            }),
+        })
     }
 
     fn told(&self, error: &io::Error) -> String {
@@ -88,10 +116,7 @@ impl Log {
     }
 
     fn write_all(&mut self, mut readings: &[String], now: Now, count: &mut usize) -> io::Result<()> {
-        // Somebody may have moved it away, or the stick is gone.
-        if !self.plan.path.try_exists()? {
-            self.open = None;
-        }
+        self.let_go_of_another()?;
         while let Some(first) = readings.first() {
             let period = self.period(now.wall_ms);
             let mut open = match self.open.take() {
@@ -113,6 +138,23 @@ impl Log {
             readings = &readings[added..];
             result?;
             self.open = Some(open);
+        }
+        Ok(())
+    }
+
+    /// Lets go of the file that is open where the path names another one, or none, or somebody has changed its length.
+    fn let_go_of_another(&mut self) -> io::Result<()> {
+        let Some(open) = &self.open else { return Ok(()) };
+        let same = match fs::metadata(&self.plan.path) {
+            Ok(found) => identity(&found) == open.identity && found.len() == open.length,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        if !same {
+            // What was written before that is somebody's still.
+            let synced = self.sync(open);
+            self.open = None;
+            synced?;
         }
         Ok(())
     }
@@ -155,7 +197,7 @@ impl Log {
             // Where even this fails, the torn line is ended at the next opening.
             let _ = open.file.set_len(open.length + kept as u64);
         }
-        open.length += end as u64;
+        open.length = open.file.metadata().map_or(open.length + end as u64, |found| found.len());
         open.dirty = open.dirty.or(Some(up));
         (added, result)
     }
@@ -173,36 +215,39 @@ impl Log {
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
         let found = file.metadata()?;
-        let mut length = found.len();
-        if length > 0 {
-            let missing = self.ending(&mut file)?;
-            if !missing.is_empty() {
-                file.write_all(missing.as_bytes())?;
-                length += missing.len() as u64;
+        if found.len() > 0 {
+            if !self.is_ours(&mut file)? {
+                let (aside, _) = self.move_to_next()?;
+                self.aside = Some(aside);
+                return self.reopen();
             }
+            let missing = self.ending(&mut file)?;
+            file.write_all(missing.as_bytes())?;
         }
+        let length = file.metadata()?.len();
         let changed = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let changed = changed.and_then(|time| i64::try_from(time.as_millis()).ok());
         let period = self.period(changed.filter(|ms| length > 0 && *ms >= EARLIEST_WALL_MS));
-        Ok(Open { file, length, period, dirty: None })
+        Ok(Open { identity: identity(&found), file, length, period, dirty: None })
+    }
+
+    /// Whether its first line is that of our files, as far as there is one.
+    fn is_ours(&self, file: &mut File) -> io::Result<bool> {
+        let mut first = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.take(self.header()).read_to_end(&mut first)?;
+        Ok(self.plan.header.as_bytes().starts_with(&first))
     }
 
     /// What ends a torn last line.
     fn ending(&self, file: &mut File) -> io::Result<&'static str> {
         let header = self.plan.header;
         if !header.is_empty() {
-            file.seek(SeekFrom::Start(0))?;
-            let mut first = Vec::new();
-            (&mut *file).take(self.header()).read_to_end(&mut first)?;
-            let ours = header.as_bytes().starts_with(&first);
-            if ours && first.len() < header.len() {
+            if file.metadata()?.len() < self.header() {
                 // A crash within the very first line.
                 file.set_len(0)?;
                 file.write_all(header.as_bytes())?;
                 return Ok("");
-            }
-            if !ours {
-                return Err(io::Error::other("is there already and has other columns; name another path"));
             }
             // A line break within quotes ends no row.
             if quotes(file)? % 2 == 1 {
@@ -218,6 +263,16 @@ impl Log {
     fn rotate(&self, open: Open) -> io::Result<()> {
         self.sync(&open)?;
         drop(open);
+        let (_, former) = self.move_to_next()?;
+        for old in &former[..former.len().saturating_sub(self.plan.keep)] {
+            // One that cannot be removed now is tried again at the next turn.
+            let _ = fs::remove_file(self.numbered(*old));
+        }
+        Ok(())
+    }
+
+    /// Gives the file at the path the next free number: its new name, and the numbers of the former files that are ours.
+    fn move_to_next(&self) -> io::Result<(PathBuf, Vec<u64>)> {
         let mut former = self.former()?;
         let next = former.last().map_or(1, |last| last + 1);
         let target = self.numbered(next);
@@ -227,13 +282,14 @@ impl Log {
             let _ = fs::remove_file(&target);
             return Err(error);
         }
-        former.push(next);
-        for old in &former[..former.len().saturating_sub(self.plan.keep)] {
-            // One that cannot be removed now is tried again at the next turn.
-            let _ = fs::remove_file(self.numbered(*old));
-        }
         self.sync_folder();
-        Ok(())
+        former.push(next);
+        // One that was set aside, or cannot be read, is nobody's to remove.
+        former.retain(|number| {
+            let file = File::open(self.numbered(*number));
+            file.and_then(|mut file| self.is_ours(&mut file)).unwrap_or(false)
+        });
+        Ok((target, former))
     }
 
     /// The numbers of the former files, in order. A file of any other name is not ours.
@@ -302,6 +358,10 @@ impl Log {
             let _ = File::open(self.folder()).and_then(|folder| folder.sync_all());
         }
     }
+}
+
+fn identity(found: &fs::Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 fn size(line: &str) -> u64 {

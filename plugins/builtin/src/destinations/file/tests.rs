@@ -1,12 +1,15 @@
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
 use sedge_plugin::testing::{TestNode, block_on};
+use sedge_plugin::topics::Severity;
 use serde_json::{Value as Json, json};
 
 use super::super::parts::pump::{Now, Sink as _};
 use super::super::parts::testing::{WALL_MS, frame, nth, reading};
+use super::super::parts::told;
 use super::*;
 
 /// A folder of a test's own.
@@ -96,12 +99,12 @@ fn what_was_observed_is_in_the_file_after_the_teardown_and_appended_after_a_rest
 
 #[test]
 fn a_csv_file_has_its_header_once_also_after_a_restart_and_in_each_new_file() {
-    let bench = Bench::new("a.csv", json!({ "format": "csv", "max_size": "1kB" }));
+    let bench = Bench::new("a.csv", json!({ "format": "csv", "max_size": "1500B" }));
     bench.write(1..20);
     bench.write(20..40);
     let (former, now) = (bench.folder.read("a.000001.csv"), bench.folder.read("a.csv"));
     for text in [&former, &now] {
-        assert!(text.starts_with("time,sensor,seq,field,value,unit,quality\n"), "{text}");
+        assert!(text.starts_with("time,sensor,boot,seq,up_ms,field,value,unit,quality\n"), "{text}");
         assert_eq!(text.matches("quality").count(), 1);
     }
     assert_eq!(former.lines().count() + now.lines().count(), 39 + 2);
@@ -221,7 +224,7 @@ fn a_csv_row_that_a_crash_tore_is_ended_also_within_quotes() {
         let bench = Bench::new("a.csv", json!({ "format": "csv" }));
         bench.folder.put("a.csv", &format!("{header}{torn}"));
         bench.write([2]);
-        let row = "2026-11-20T17:28:24.123Z,air,2,level,2,,ok\n";
+        let row = "2026-11-20T17:28:24.123Z,air,9f3c21ab,2,5000,level,2,,ok\n";
         assert_eq!(bench.folder.read("a.csv"), format!("{header}{ended}{row}"));
     }
     let bench = Bench::new("a.csv", json!({ "format": "csv" }));
@@ -231,15 +234,25 @@ fn a_csv_row_that_a_crash_tore_is_ended_also_within_quotes() {
 }
 
 #[test]
-fn a_csv_file_with_other_columns_is_left_alone() {
-    let bench = Bench::new("a.csv", json!({ "format": "csv" }));
-    bench.folder.put("a.csv", "name,amount\nrent,700\n");
-    let mut file = bench.start();
-    block_on(file.observe(nth(1))).unwrap();
-    file.0.wait();
-    assert!(bench.node.degraded("card").unwrap().contains("other columns"));
-    assert!(block_on(file.teardown()).is_err());
-    assert_eq!(bench.folder.read("a.csv"), "name,amount\nrent,700\n");
+fn a_csv_file_with_other_columns_is_set_aside_told_once_and_never_deleted() {
+    let bench = Bench::new("a.csv", json!({ "format": "csv", "max_size": "1kB", "keep": 1 }));
+    let theirs = "name,amount\nrent,700\n";
+    bench.folder.put("a.csv", theirs);
+    bench.write(1..=60);
+    assert_eq!(bench.node.degraded("card"), None);
+    assert_eq!((bench.count("written"), bench.count("failed")), (60, 0));
+    assert!(bench.folder.read("a.csv").starts_with("time,sensor,"));
+    assert_eq!(bench.folder.read("a.000001.csv"), theirs);
+    assert_eq!(
+        bench.folder.names().len(),
+        3,
+        "theirs, one former and the newest: {:?}",
+        bench.folder.names()
+    );
+    let events = bench.node.published::<topics::EventRaised>();
+    let [event] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((event.kind.as_str(), &event.data["destination"]), ("file_set_aside", &json!("card")));
+    assert!(event.text.contains("a.000001.csv"), "{}", event.text);
 }
 
 #[test]
@@ -253,6 +266,10 @@ fn readings_wait_for_a_folder_that_is_not_there_and_the_oldest_are_given_up() {
     let why = bench.node.degraded("card").unwrap();
     assert!(why.contains("folder is not there"), "{why}");
     assert_eq!((bench.count("failed"), bench.count("dropped")), (1, 2), "it pauses after a failure");
+    assert_eq!(told(&bench.node), [(Severity::Warning, 1)]);
+    let event = bench.node.published::<topics::EventRaised>().remove(0);
+    assert!(event.text.contains("`card`") && event.text.contains("folder is not there"), "{}", event.text);
+    assert_eq!(event.data, json!({ "destination": "card", "count": 1 }));
 
     fs::create_dir(bench.folder.path("stick")).unwrap();
     bench.node.clock().advance(Duration::from_secs(5));
@@ -260,7 +277,9 @@ fn readings_wait_for_a_folder_that_is_not_there_and_the_oldest_are_given_up() {
     file.0.wait();
     assert_eq!(bench.node.degraded("card"), None);
     assert_eq!(seqs(&bench.folder.read("stick/a.jsonl")), [3, 4, 5]);
+    assert_eq!(told(&bench.node)[1..], [(Severity::Info, 2)]);
     block_on(file.teardown()).unwrap();
+    assert_eq!(told(&bench.node).len(), 2);
 }
 
 #[test]
@@ -315,6 +334,57 @@ fn a_file_that_somebody_moved_away_is_begun_anew() {
     block_on(file.observe(nth(2))).unwrap();
     block_on(file.teardown()).unwrap();
     assert_eq!(seqs(&bench.folder.read("old")), [1]);
+    assert_eq!(seqs(&bench.folder.read("a.jsonl")), [2]);
+}
+
+#[test]
+fn a_file_that_somebody_deleted_replaced_or_emptied_is_begun_anew_and_nothing_goes_elsewhere() {
+    type Meddle = fn(&Path);
+    let meddling: [(&str, Meddle); 4] = [
+        ("deleted", |path| fs::remove_file(path).unwrap()),
+        ("replaced", |path| {
+            fs::rename(path, path.with_extension("1")).unwrap();
+            fs::write(path, "").unwrap();
+        }),
+        ("emptied", |path| fs::write(path, "").unwrap()),
+        ("cut", |path| {
+            let text = fs::read_to_string(path).unwrap();
+            fs::write(path, &text[..text.len() - 5]).unwrap();
+        }),
+    ];
+    for (what, meddle) in meddling {
+        let bench = Bench::new("a.csv", json!({ "format": "csv" }));
+        let mut file = bench.start();
+        for n in 1..=3 {
+            block_on(file.observe(nth(n))).unwrap();
+            file.0.wait();
+            if n == 1 {
+                meddle(&bench.folder.path("a.csv"));
+            }
+        }
+        block_on(file.teardown()).unwrap();
+        let text = bench.folder.read("a.csv");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "time,sensor,boot,seq,up_ms,field,value,unit,quality", "{what}");
+        assert_eq!(lines.len(), if what == "cut" { 4 } else { 3 }, "{what}: {text}");
+        assert!(
+            text.ends_with("level,2,,ok\n2026-11-20T17:28:24.123Z,air,9f3c21ab,3,5000,level,3,,ok\n"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_new_file_begins_when_it_is_full_also_where_somebody_else_adds_to_it() {
+    let bench = Bench::new("a.jsonl", json!({ "max_size": "1kB" }));
+    let mut file = bench.start();
+    block_on(file.observe(nth(1))).unwrap();
+    file.0.wait();
+    let text = bench.folder.read("a.jsonl") + &"x".repeat(900) + "\n";
+    bench.folder.put("a.jsonl", &text);
+    block_on(file.observe(nth(2))).unwrap();
+    block_on(file.teardown()).unwrap();
+    assert_eq!(bench.folder.read("a.000001.jsonl"), text);
     assert_eq!(seqs(&bench.folder.read("a.jsonl")), [2]);
 }
 

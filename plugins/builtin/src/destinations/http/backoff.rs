@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// The waits between attempts.
 pub(super) struct Backoff {
@@ -37,9 +37,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_waits_double_up_to_two_minutes_and_differ_from_node_to_node() {
+    fn the_waits_double_up_to_half_a_minute_and_differ_from_node_to_node() {
         let (mut one, mut other) = (Backoff::new(1), Backoff::new(2));
-        for ceiling in [2, 4, 8, 16, 32, 64, 120, 120] {
+        for ceiling in [2, 4, 8, 16, 30, 30] {
             let (wait, ceiling) = (one.next(), Duration::from_secs(ceiling));
             assert!((ceiling / 2..=ceiling).contains(&wait), "{wait:?}");
             assert_ne!(wait, other.next());

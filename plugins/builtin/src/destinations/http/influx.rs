@@ -43,7 +43,8 @@ pub(super) fn line(measurement: &str, node: &Id, reading: &Reading, now: Taken) 
     line
 }
 
-fn wall_ms(taken: Taken, now: Taken) -> Option<i64> {
+/// When that was, if it can be known `now`.
+pub(super) fn wall_ms(taken: Taken, now: Taken) -> Option<i64> {
     taken.wall_ms.or_else(|| {
         let ago = i64::try_from(now.up_ms.checked_sub(taken.up_ms)?).ok()?;
         now.wall_ms?.checked_sub(ago)

@@ -1,9 +1,11 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use sedge_plugin::testing::{TestNode, block_on};
+use sedge_plugin::topics::Severity;
 use serde_json::{Value as Json, json};
 
 use super::super::parts::testing::{WALL_MS, nth};
+use super::super::parts::told;
 use super::*;
 
 const URL: &str = "https://db.lan/write";
@@ -121,7 +123,7 @@ fn influx_gets_a_line_per_reading_and_no_request_where_there_is_none() {
 
 #[test]
 fn while_nobody_takes_it_a_batch_is_sent_again_after_longer_and_longer_pauses_in_order() {
-    for status in [0, 500, 503, 408, 429, 302] {
+    for status in [0, 500, 503, 401, 403, 404, 408, 409, 429, 302] {
         let mut bench = Bench::new(json!({ "batch": 2 }));
         bench.answers(status);
         bench.observe(1..=4);
@@ -152,15 +154,102 @@ fn while_nobody_takes_it_a_batch_is_sent_again_after_longer_and_longer_pauses_in
 
 #[test]
 fn a_batch_that_is_refused_is_given_up_and_told_with_the_servers_words() {
-    let mut bench = Bench::new(json!({ "batch": 2 }));
-    bench.answers(400);
+    for status in [400, 422] {
+        let mut bench = Bench::new(json!({ "batch": 2 }));
+        bench.answers(status);
+        bench.observe(1..=4);
+        assert_eq!(bench.sent(), [[1, 2], [3, 4]]);
+        let why = format!("refused with {status}: the database is full");
+        assert_eq!(bench.node.degraded("db"), Some(why.clone()));
+        assert_eq!((bench.count("dropped"), bench.count("failed"), bench.count("sent")), (4, 2, 0));
+        assert_eq!(told(&bench.node), [(Severity::Warning, 2)]);
+        let event = bench.node.published::<topics::EventRaised>().remove(0);
+        assert!(event.text.contains("`db`") && event.text.contains(&why), "{}", event.text);
+        assert_eq!(event.data, json!({ "destination": "db", "count": 2 }));
+        bench.answers(204);
+        bench.observe(5..=6);
+        assert_eq!(bench.node.degraded("db"), None);
+        assert_eq!(told(&bench.node)[1..], [(Severity::Info, 4)]);
+    }
+}
+
+#[test]
+fn a_batch_that_is_too_large_is_halved_and_only_a_single_reading_is_given_up() {
+    let mut bench = Bench::new(json!({ "batch": 4 }));
+    bench.node.web(|request| {
+        let frames: Vec<Json> = serde_json::from_slice(&request.body).unwrap();
+        let large = frames.len() > 2 || frames.iter().any(|frame| frame["seq"] == 3);
+        Ok(Response { status: if large { 413 } else { 204 }, body: Vec::new() })
+    });
     bench.observe(1..=4);
-    assert_eq!(bench.sent(), [[1, 2], [3, 4]]);
-    assert_eq!(bench.node.degraded("db").as_deref(), Some("refused with 400: the database is full"));
-    assert_eq!((bench.count("dropped"), bench.count("failed"), bench.count("sent")), (4, 2, 0));
-    bench.answers(204);
-    bench.observe(5..=6);
+    bench.pass(10);
+    let sent = bench.sent();
+    assert_eq!(sent[..3], [vec![1, 2, 3, 4], vec![1, 2], vec![3, 4]], "{sent:?}");
+    assert!(sent.contains(&vec![3]) && sent.contains(&vec![4]), "{sent:?}");
+    assert_eq!((bench.count("sent"), bench.count("dropped"), bench.http.backlog.len()), (3, 1, 0));
+    assert_eq!(told(&bench.node), [(Severity::Warning, 1), (Severity::Info, 1)]);
     assert_eq!(bench.node.degraded("db"), None);
+}
+
+#[test]
+fn when_little_room_is_left_it_is_tried_at_once_but_not_more_often_than_every_two_seconds() {
+    let mut bench = Bench::new(json!({ "batch": 2, "buffer": 10 }));
+    bench.answers(0);
+    bench.observe(1..=2);
+    (0..100).for_each(|_| bench.pass(1));
+    bench.node.requests();
+    while bench.sent().is_empty() {
+        bench.pass(1);
+    }
+    bench.pass(2);
+    assert!(bench.sent().is_empty(), "it pauses");
+    bench.observe(3..=8);
+    assert_eq!(bench.sent().len(), 1, "eight of ten");
+    bench.pass(1);
+    assert!(bench.sent().is_empty());
+    bench.pass(1);
+    assert_eq!(bench.sent().len(), 1);
+    bench.answers(204);
+    bench.pass(2);
+    assert_eq!(bench.sent(), [[1, 2], [3, 4], [5, 6], [7, 8]]);
+}
+
+#[test]
+fn influx_readings_wait_for_the_time_and_none_overwrites_another_where_it_does_not_come() {
+    let early = |sensor: &str, seq: u32| {
+        let mut reading = (*nth(seq)).clone();
+        reading.sensor = Id::new(sensor).unwrap();
+        reading.taken = Taken { up_ms: 0, wall_ms: None };
+        Arc::new(reading)
+    };
+    let bodies = |bench: &Bench| -> Vec<String> {
+        bench.node.requests().into_iter().map(|request| String::from_utf8(request.body).unwrap()).collect()
+    };
+    let mut bench = Bench::new(json!({ "format": "influx", "buffer": 5, "every": "1s" }));
+    bench.node.clock().set_wall(None);
+    for (sensor, seq) in [("air", 1), ("air", 2), ("sea", 3)] {
+        block_on(bench.http.observe(early(sensor, seq))).unwrap();
+    }
+    bench.pass(60);
+    assert!(bodies(&bench).is_empty());
+    bench.node.clock().set_wall(Some(WALL_MS + 60_000));
+    bench.pass(0);
+    let sent = bodies(&bench);
+    let time = format!(" {}\n", WALL_MS * 1_000_000);
+    assert!(sent.len() == 1 && sent[0].matches(&time).count() == 3, "{sent:?}");
+
+    bench.node.clock().set_wall(None);
+    for (sensor, seq) in [("air", 1), ("sea", 2), ("air", 3), ("air", 4)] {
+        block_on(bench.http.observe(early(sensor, seq))).unwrap();
+    }
+    for _ in 0..3 {
+        bench.pass(2);
+    }
+    block_on(bench.http.teardown()).unwrap();
+    let sent = bodies(&bench);
+    let count = |sensor| sent.iter().map(|body| body.matches(sensor).count()).collect::<Vec<_>>();
+    assert_eq!((count("sensor=air "), count("sensor=sea ")), (vec![1, 1, 1], vec![1, 0, 0]), "{sent:?}");
+    assert_eq!((bench.count("sent"), bench.count("dropped")), (7, 0));
 }
 
 #[test]
@@ -175,11 +264,12 @@ fn the_oldest_is_given_up_when_the_buffer_is_full_and_counted() {
     let mut bench = Bench::new(json!({ "batch": 2, "buffer": 4 }));
     bench.answers(0);
     bench.observe(1..=10);
-    assert_eq!(bench.count("dropped"), 6);
+    assert_eq!((bench.count("dropped"), told(&bench.node)), (6, vec![(Severity::Warning, 1)]));
     bench.answers(200);
     bench.node.requests();
     bench.pass(10);
     assert_eq!(bench.sent(), [[7, 8], [9, 10]]);
+    assert_eq!(told(&bench.node)[1..], [(Severity::Info, 6)]);
 }
 
 #[test]
@@ -195,28 +285,35 @@ fn no_batch_is_sent_while_another_is_on_its_way_and_no_handler_waits_for_it() {
 }
 
 #[test]
-fn a_teardown_sends_what_is_left_and_gives_up_in_time() {
+fn a_teardown_sends_what_is_left_within_two_seconds() {
     let mut bench = Bench::new(json!({ "batch": 2 }));
     bench.observe([1]);
     bench.http.backlog.push(nth(2));
     bench.http.backlog.push(nth(3));
     assert_eq!(block_on(bench.http.teardown()), Ok(()));
     let timeouts = bench.node.requests().into_iter().map(|request| request.timeout);
-    assert!(timeouts.clone().count() == 2 && timeouts.max().unwrap() <= Duration::from_millis(4500));
+    assert!(timeouts.clone().count() == 2 && timeouts.max().unwrap() <= Duration::from_secs(2));
+    assert!(told(&bench.node).is_empty());
 
     let mut bench = Bench::new(json!({}));
     bench.http.flight.begin(std::future::pending());
     bench.observe([1, 2]);
     let error = block_on(bench.http.teardown()).unwrap_err();
-    assert!(error.to_string().contains("2 readings were not sent in time"), "{error}");
-    assert_eq!(bench.node.context("db").clock().up(), FAREWELL);
-    assert_eq!(bench.count("dropped"), 2);
+    assert!(error.to_string().contains("2 readings were not sent: there was no time"), "{error}");
+    assert_eq!(bench.node.context("db").clock().up(), Duration::from_secs(2));
+    assert_eq!((bench.count("dropped"), told(&bench.node)), (2, vec![(Severity::Warning, 2)]));
+}
 
+#[test]
+fn a_teardown_asks_nobody_who_took_nothing_the_last_time_and_says_how_many_are_lost() {
     let mut bench = Bench::new(json!({ "batch": 1, "buffer": 9 }));
     bench.answers(0);
     bench.observe([1, 2]);
+    assert_eq!(bench.sent().len(), 1);
     let error = block_on(bench.http.teardown()).unwrap_err();
     assert!(error.to_string().contains("2 readings were not sent: no connection"), "{error}");
+    assert!(bench.sent().is_empty());
+    assert_eq!(told(&bench.node), [(Severity::Warning, 2)]);
 }
 
 #[test]
@@ -228,6 +325,7 @@ fn settings_that_cannot_be_are_refused_and_no_secret_is_repeated() {
         (json!({ "url": "https://a b/" }), "url"),
         (json!({ "every": "10ms" }), "every"),
         (json!({ "timeout": "10ms" }), "timeout"),
+        (json!({ "timeout": "61s" }), "timeout"),
         (json!({ "headers": { "a b": "x" } }), "a b"),
         (json!({ "headers": { "X": "hunter2\r\nY: z" } }), "`X`"),
         (json!({ "headers": { "X": "hünter2" } }), "`X`"),

@@ -2,7 +2,7 @@
 //!
 //! Those that are on their way are kept until it is known what became of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use sedge_plugin::Reading;
@@ -27,6 +27,24 @@ impl Backlog {
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Whether there is little room left.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.len().saturating_mul(5) >= self.most.saturating_mul(4)
+    }
+
+    /// Whether it is at most half full.
+    pub(crate) fn is_relaxed(&self) -> bool {
+        self.len() <= self.most / 2
+    }
+
+    /// How many of the first `most` there are until a sensor has a second one of which `alone` says that a batch may have
+    /// one at most.
+    pub(crate) fn distinct(&self, most: usize, alone: impl Fn(&Reading) -> bool) -> usize {
+        let mut seen = BTreeSet::new();
+        let first = self.waiting.iter().take(most);
+        first.take_while(|reading| !alone(reading) || seen.insert(&reading.sensor)).count()
     }
 
     /// Adds one, and says how many went for it: the oldest of those that are not on their way.

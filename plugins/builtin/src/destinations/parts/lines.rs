@@ -30,12 +30,14 @@ pub(crate) fn json(node: &Id, reading: &Reading) -> String {
 }
 
 /// The first line of a CSV file.
-pub(crate) const CSV_HEADER: &str = "time,sensor,seq,field,value,unit,quality\n";
+pub(crate) const CSV_HEADER: &str = "time,sensor,boot,seq,up_ms,field,value,unit,quality\n";
 
 /// One row per field. A value that could not be taken is empty, and `quality` says why: `missing: crc`. The time is empty
-/// where it was not known.
+/// where it was not known: `boot` and `up_ms`, the milliseconds since that start of the node, order such rows, too.
 pub(crate) fn csv(directory: &Directory, reading: &Reading) -> String {
     let time = reading.taken.wall_ms.map(rfc3339).unwrap_or_default();
+    let (boot, seq) = (reading.boot.to_string(), reading.seq.to_string());
+    let up_ms = reading.taken.up_ms.to_string();
     let mut rows = String::new();
     for sample in &reading.frame.samples {
         let (value, quality): (Cow<'_, str>, Cow<'_, str>) = match &sample.value {
@@ -44,9 +46,9 @@ pub(crate) fn csv(directory: &Directory, reading: &Reading) -> String {
             Ok(Value::Number(n)) => (n.to_string().into(), word(sample.quality).into()),
             Err(reason) => ("".into(), format!("missing: {reason}").into()),
         };
-        let seq = reading.seq.to_string();
         let unit = unit(directory, reading, &sample.field).symbol();
-        let cells = [&time, reading.sensor.as_str(), &seq, &sample.field, &value, unit, &quality];
+        let sensor = reading.sensor.as_str();
+        let cells = [&time, sensor, &boot, &seq, &up_ms, &sample.field, &value, unit, &quality];
         rows.push_str(&cells.map(quoted).join(","));
         rows.push('\n');
     }
@@ -136,10 +138,10 @@ mod tests {
     #[test]
     fn a_csv_row_is_quoted_where_it_must_be_and_there_is_one_per_field() {
         let rows = csv(&directory(), &sample());
-        let expected = "2026-11-20T17:28:24.123Z,air,7,temperature,21.5,°C,stuck\n\
-            2026-11-20T17:28:24.123Z,air,7,door,true,,ok\n\
-            2026-11-20T17:28:24.123Z,air,7,note,\"a, \"\"b\"\"\nc\",,ok\n\
-            2026-11-20T17:28:24.123Z,air,7,humidity,,,missing: crc\n";
+        let expected = "2026-11-20T17:28:24.123Z,air,9f3c21ab,7,5000,temperature,21.5,°C,stuck\n\
+            2026-11-20T17:28:24.123Z,air,9f3c21ab,7,5000,door,true,,ok\n\
+            2026-11-20T17:28:24.123Z,air,9f3c21ab,7,5000,note,\"a, \"\"b\"\"\nc\",,ok\n\
+            2026-11-20T17:28:24.123Z,air,9f3c21ab,7,5000,humidity,,,missing: crc\n";
         assert_eq!(rows, expected);
         assert_eq!(quoted("a\rb"), "\"a\rb\"");
     }

@@ -2,10 +2,29 @@
 
 pub(super) mod backlog;
 pub(super) mod lines;
+pub(super) mod losses;
 pub(super) mod pump;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use sedge_plugin::metrics::Counter;
 use sedge_plugin::prelude::*;
+
+/// The time that a destination gives those who read, at its end: less than a teardown may take.
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What comes of `work`, if it comes in time.
+pub(super) async fn within<T>(ctx: &Context, time: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, mut end) = (pin!(work), pin!(ctx.sleep(time)));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
 
 /// What each destination counts of itself.
 pub(super) struct Counters {
@@ -27,6 +46,14 @@ impl Counters {
             failed: counter("failed", "Attempts that failed.")?,
         })
     }
+}
+
+/// The losses that a test's node was told: how much it matters, and how many.
+#[cfg(test)]
+pub(super) fn told(node: &sedge_plugin::testing::TestNode) -> Vec<(sedge_plugin::topics::Severity, u64)> {
+    let events = node.published::<topics::EventRaised>().into_iter();
+    let lost = events.filter(|event| event.kind.as_str() == "readings_lost");
+    lost.map(|event| (event.severity, event.data["count"].as_u64().unwrap_or(0))).collect()
 }
 
 /// Readings of a test.

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use sedge_hal::{Worker, WorkerError};
 use sedge_plugin::prelude::*;
+use sedge_plugin::topics::Event;
 
-use super::Counters;
 use super::backlog::Backlog;
+use super::losses::Losses;
+use super::{Counters, within};
 use crate::flight::Flight;
 
 /// How often a destination looks after what it has begun.
@@ -48,6 +50,8 @@ pub(crate) struct Written {
     pub(crate) unfinished: bool,
     /// What stopped it.
     pub(crate) error: Option<String>,
+    /// What people are to know, once.
+    pub(crate) event: Option<Event>,
 }
 
 /// Makes the lines of a reading.
@@ -63,6 +67,7 @@ pub(crate) struct Pump<S> {
     unfinished: bool,
     not_before: Duration,
     trouble: Option<String>,
+    losses: Losses,
     counters: Counters,
 }
 
@@ -75,6 +80,7 @@ impl<S: Sink> Pump<S> {
     ) -> Result<Self, PluginError> {
         Ok(Self {
             counters: Counters::new(&ctx, "written", "Readings that were written.")?,
+            losses: Losses::new(&ctx),
             ctx,
             worker,
             encode,
@@ -87,7 +93,9 @@ impl<S: Sink> Pump<S> {
     }
 
     pub(crate) async fn push(&mut self, reading: Arc<Reading>) {
-        self.counters.dropped.add(self.backlog.push(reading));
+        let lost = self.backlog.push(reading);
+        self.counters.dropped.add(lost);
+        self.losses.add(lost, self.trouble.as_deref()).await;
         self.go(false).await;
     }
 
@@ -99,7 +107,7 @@ impl<S: Sink> Pump<S> {
         let mut even_empty = even_empty;
         loop {
             if let Some(written) = self.flight.look().await {
-                self.settle(written);
+                self.settle(written).await;
             }
             if self.flight.is_on() || self.ctx.clock().up() < self.not_before || !self.begin(even_empty) {
                 return;
@@ -123,7 +131,7 @@ impl<S: Sink> Pump<S> {
         true
     }
 
-    fn settle(&mut self, written: Result<Written, WorkerError>) {
+    async fn settle(&mut self, written: Result<Written, WorkerError>) {
         let written = written.unwrap_or_else(|error| Written {
             error: Some(format!("its thread: {error}")),
             ..Written::default()
@@ -134,6 +142,11 @@ impl<S: Sink> Pump<S> {
         if written.error.is_some() {
             self.counters.failed.inc();
             self.not_before = self.ctx.clock().up() + AGAIN;
+        } else if written.count > 0 && self.backlog.is_relaxed() {
+            self.losses.over().await;
+        }
+        if let Some(event) = written.event {
+            self.ctx.publish::<topics::EventRaised>(event).await;
         }
         if self.trouble != written.error {
             self.trouble.clone_from(&written.error);
@@ -141,37 +154,46 @@ impl<S: Sink> Pump<S> {
         }
     }
 
-    /// Writes what is left, once, and closes.
-    pub(crate) async fn finish(&mut self) -> Result<(), PluginError> {
+    /// Writes what is left, once, and closes; within that time, if there is one.
+    pub(crate) async fn finish(&mut self, time: Option<Duration>) -> Result<(), PluginError> {
+        let ctx = self.ctx.clone();
+        let closed = match time {
+            Some(time) => within(&ctx, time, self.wind_up()).await,
+            None => Some(self.wind_up().await),
+        };
+        let left = self.backlog.len();
+        let why = self.trouble.as_deref().unwrap_or("nobody took them in time");
+        self.counters.dropped.add(u64::try_from(left).unwrap_or(u64::MAX));
+        self.losses.end(u64::try_from(left).unwrap_or(u64::MAX), why).await;
+        match closed {
+            _ if left > 0 => Err(PluginError::failed(format!("{left} readings are lost: {why}"))),
+            Some(Ok(Err(why))) => Err(PluginError::failed(why)),
+            Some(Err(error)) => Err(PluginError::failed(format!("its thread: {error}"))),
+            // All was written: what is late is the closing.
+            Some(Ok(Ok(()))) | None => Ok(()),
+        }
+    }
+
+    async fn wind_up(&mut self) -> Result<Result<(), String>, WorkerError> {
         if let Some(written) = self.flight.end().await {
-            self.settle(written);
+            self.settle(written).await;
         }
         while self.begin(false) {
             if let Some(written) = self.flight.end().await {
-                self.settle(written);
+                self.settle(written).await;
             }
             if self.trouble.is_some() {
                 break;
             }
         }
-        let closed = self.worker.ask(|sink| sink.close()).await;
-        let left = self.backlog.len();
-        self.counters.dropped.add(u64::try_from(left).unwrap_or(u64::MAX));
-        match (&self.trouble, closed) {
-            (Some(why), _) if left > 0 => {
-                Err(PluginError::failed(format!("{left} readings are lost: {why}")))
-            }
-            (_, Ok(Err(why))) => Err(PluginError::failed(why)),
-            (_, Err(error)) => Err(PluginError::failed(format!("its thread: {error}"))),
-            _ => Ok(()),
-        }
+        self.worker.ask(|sink| sink.close()).await
     }
 
     /// Waits for what is under way, as no handler does.
     #[cfg(test)]
     pub(crate) fn wait(&mut self) {
         if let Some(written) = sedge_plugin::testing::block_on(self.flight.end()) {
-            self.settle(written);
+            sedge_plugin::testing::block_on(self.settle(written));
         }
     }
 }

@@ -1,0 +1,36 @@
+//! The author's guide: its files are compiled here, their tests run here, and the page has them word for word.
+
+/// The program of the guide; nobody calls its `main` here.
+#[allow(dead_code)]
+#[path = "guide/main.rs"]
+mod program;
+
+const GUIDE: &str = include_str!("../../../plugins/README.md");
+
+#[test]
+fn every_block_of_the_authors_guide_is_a_file_that_is_tested() {
+    let blocks: Vec<&str> =
+        GUIDE.split("```rust,ignore\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect();
+    let files =
+        [include_str!("guide/spike.rs"), include_str!("guide/tally.rs"), include_str!("guide/main.rs")];
+    assert_eq!(blocks, files, "copy the files into the page");
+    assert_eq!(GUIDE.matches("```rust").count(), files.len(), "no block is left out");
+}
+
+#[test]
+fn the_config_of_the_authors_guide_is_right() {
+    let toml = GUIDE.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+    let mut catalogue = sedge::catalogue::catalogue();
+    let kind = |section, name: &str, schema| sedge_config::Kind {
+        section,
+        name: name.into(),
+        schema,
+        addresses: Vec::new(),
+    };
+    // Their settings are checked where they are used: in their own tests.
+    let any = || serde_json::json!({ "type": "object" });
+    catalogue.kinds.push(kind(sedge_config::Section::Processor, "spike", any()));
+    catalogue.kinds.push(kind(sedge_config::Section::Plugin, "tally", any()));
+    let outcome = sedge_config::parse("guide", toml, &catalogue);
+    assert!(!outcome.has_errors(), "{:?}", outcome.diagnostics);
+}
