@@ -65,8 +65,9 @@ pub(crate) struct ProcessorKeys {
     pub(crate) kind: String,
     /// The sensors that it is for. Without it: all, unless sensors name it in their own `process`.
     pub(crate) sensors: Option<Vec<String>>,
-    /// Of two that a sensor does not name, the one with the lower number works first. 100 to 999: a sensor's own
-    /// chain is before all of them, rounding after.
+    /// Of two that a sensor does not name, the one with the lower number works first. A sensor's own chain works before
+    /// all of them, rounding after.
+    #[schemars(range(min = 100, max = 999))]
     pub(crate) priority: i32,
     /// Whether it runs.
     pub(crate) enabled: bool,

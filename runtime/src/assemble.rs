@@ -289,7 +289,7 @@ fn processor(processor: Processor, chains: &[(Id, Vec<Id>)]) -> PluginSpec {
     let fingerprint = sedge_plugin::fnv1a(format!("{own:x} {applies:?}").as_bytes());
     let spec = Barred::check(fault, enabled).and_then(|()| {
         let kind = extend::processor(&kind).ok_or_else(|| format!("there is no kind `{kind}`"))?;
-        let args = ProcessorArgs { kind, settings: settings.into_value(), applies };
+        let args = ProcessorArgs::new(kind, settings.into_value(), applies);
         Ok(PluginSpec::new::<ProcessorPlugin>(id.clone(), args))
     });
     spec.unwrap_or_else(|barred| barred.spec(id, &kind)).kind(&kind).fingerprint(fingerprint)

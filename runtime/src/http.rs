@@ -113,10 +113,12 @@ fn exchange(agent: &Agent, request: Request, whole: Duration) -> Result<Response
         )
     };
     let mut answer = sent.map_err(told)?;
+    let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     let mut body = Vec::new();
     let read = answer.body_mut().as_reader().take(BODY).read_to_end(&mut body);
     read.map_err(|error| told(error.into()))?;
-    Ok(Response { status: answer.status().as_u16(), body })
+    Ok(Response { status: answer.status().as_u16(), body, retry_after })
 }
 
 /// What happened, in words without the URL.
@@ -212,6 +214,22 @@ mod tests {
                 "{request}"
             );
             assert!(request.to_ascii_lowercase().contains("x-key: s3cret\r\n"), "{request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn how_long_the_server_asks_to_wait_is_told_where_it_is_a_number() {
+        for (header, expected) in [
+            ("Retry-After: 120\r\n", Some(Duration::from_secs(120))),
+            ("Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n", None),
+            ("", None),
+        ] {
+            let (address, _got) = server(move |_| {
+                format!("HTTP/1.1 429 X\r\n{header}Content-Length: 0\r\nConnection: close\r\n\r\n")
+                    .into_bytes()
+            });
+            let answer = client().send(Request::get(format!("http://{address}/"))).await.unwrap();
+            assert_eq!(answer.retry_after, expected);
         }
     }
 

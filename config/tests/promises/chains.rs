@@ -14,7 +14,7 @@ max = 50
 sensors = ['attic']
 [processor.smooth-it]
 kind = 'smooth'
-priority = -1
+priority = 101
 [destination.disk]
 kind = 'file'
 path = '/x'
@@ -33,7 +33,7 @@ fn a_processor_and_a_destination_say_what_they_are_and_whom_they_are_for() {
     let [cap, smooth] = config.processors.as_slice() else { panic!("two processors") };
     assert_eq!((cap.id.as_str(), cap.kind.as_str(), cap.priority, cap.enabled), ("cap", "limit", 100, true));
     assert_eq!((cap.sensors.as_deref(), &cap.settings["max"]), (Some(&["attic".to_owned()][..]), &50.into()));
-    assert_eq!((smooth.sensors.as_deref(), smooth.priority), (None, -1), "for all");
+    assert_eq!((smooth.sensors.as_deref(), smooth.priority), (None, 101), "for all");
     let [disk] = config.destinations.as_slice() else { panic!("one destination") };
     assert_eq!((disk.kind.as_str(), disk.enabled, &disk.settings["path"]), ("file", false, &"/x".into()));
 }

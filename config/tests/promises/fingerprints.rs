@@ -74,7 +74,7 @@ fn a_change_is_seen_in_what_it_is_of_and_nowhere_else() {
         ("line = 1", "line = 2", "gpio"),
         ("pin = '1'", "pin = '2'", "plugin"),
         ("max = 1", "max = 2", "processor"),
-        ("max = 1", "max = 1\npriority = 1", "processor"),
+        ("max = 1", "max = 1\npriority = 101", "processor"),
         ("max = 1", "max = 1\nsensors = ['s']", "processor"),
         ("path = 'x'", "path = 'y'", "destination"),
         ("path = 'x'", "path = 'x'\nsensors = []", "destination"),

@@ -104,7 +104,7 @@ gpio.g = { kind = 'relay', bus = 'b', line = 1, inverted = true }
 plugin.system = { every = '10s' }
 plugin.weather = { enabled = false }
 plugin.near = { kind = 'weather', api_token = 'x' }
-processor.p = { kind = 'limit', max = 1.5, sensors = ['k'], priority = -1 }
+processor.p = { kind = 'limit', max = 1.5, sensors = ['k'], priority = 101 }
 processor.d = { kind = 'derive', to = 'x' }
 destination.f = { kind = 'file', path = 'x' }
 destination.h = { kind = 'http', url = 'x', enabled = false, sensors = [] }
@@ -152,7 +152,9 @@ fn what_is_wrong_is_so_for_both() {
         ("kind = 'weather', api_token = 'x'", "kind = 'system', api_token = 'x'"),
         ("plugin.weather = {", "plugin.weather = { kind = 'system',"),
         ("max = 1.5", "max = 'x'"),
-        ("priority = -1", "priority = 'first'"),
+        ("priority = 101", "priority = 'first'"),
+        ("priority = 101", "priority = 99"),
+        ("priority = 101", "priority = 1000"),
         ("['k']", "[7]"),
         ("to = 'x'", "to = 1"),
         ("to = 'x'", "enabled = true"),

@@ -62,6 +62,8 @@ pub struct Response {
     pub status: u16,
     /// The first mebibyte of the answer.
     pub body: Vec<u8>,
+    /// How long the server asks to wait before the next request: `Retry-After`, where that is a number of seconds.
+    pub retry_after: Option<Duration>,
 }
 
 /// Why nothing came back: no connection, no answer in time.

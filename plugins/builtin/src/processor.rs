@@ -9,11 +9,9 @@
 //! use sedge_plugin::{Id, Plugin, testing::{TestNode, block_on}};
 //! use sedge_plugins::{processor::{Applies, ProcessorArgs, ProcessorPlugin}, processors};
 //!
-//! let args = ProcessorArgs {
-//!     kind: processors::kind("convert").unwrap(),
-//!     settings: serde_json::json!({ "to": "°F" }),
-//!     applies: Applies { chains: [(Id::new("porch").unwrap(), 0)].into(), ..Applies::all(100) },
-//! };
+//! let applies = Applies { chains: [(Id::new("porch").unwrap(), 0)].into(), ..Applies::all(100) };
+//! let settings = serde_json::json!({ "to": "°F" });
+//! let args = ProcessorArgs::new(processors::kind("convert").unwrap(), settings, applies);
 //! assert!(block_on(ProcessorPlugin::setup(&args, TestNode::new().context("imperial"))).is_ok());
 //! ```
 //!
@@ -26,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sedge_plugin::prelude::*;
 use sedge_plugin::processor::Processing;
-use sedge_plugin::topic::{Chain, Place};
+use sedge_plugin::topic::Place;
 use sedge_plugin::topics::SensorChange;
 use serde_json::Value as Json;
 
@@ -48,6 +46,15 @@ pub struct ProcessorArgs {
     pub settings: Json,
     /// Whose readings it sees, and where it stands.
     pub applies: Applies,
+    /// The one that the steps of the newest start share, on its way from its hooks to its set-up.
+    made: Mutex<Option<Shared>>,
+}
+
+impl ProcessorArgs {
+    /// What a processor of that kind is given.
+    pub fn new(kind: &'static ProcessorKind, settings: Json, applies: Applies) -> Self {
+        Self { kind, settings, applies, made: Mutex::default() }
+    }
 }
 
 /// Whose readings a processor sees, and where it stands.
@@ -97,31 +104,8 @@ fn own_chain(place: u16) -> Options {
     Options::priority(OWN_CHAIN + i32::from(place.min(LONGEST_CHAIN - 1)))
 }
 
-/// A processor. What it remembers is with its steps; this one tells them what it hears.
-pub struct ProcessorPlugin {
-    ctx: Context,
-}
-
-/// From a processor to its own steps: a sensor is gone.
-struct Forget;
-
-impl Topic for Forget {
-    type Message = Forgotten;
-    type Answer = ();
-    type Kind = Chain;
-    const NAME: &'static str = "forget_sensor";
-    const DOC: &'static str =
-        "Fired by a processor for itself when a sensor is gone. Its steps forget the sensor.";
-    fn key(forgotten: &Forgotten) -> Option<&Id> {
-        Some(&forgotten.processor)
-    }
-}
-
-#[derive(Clone)]
-struct Forgotten {
-    processor: Id,
-    sensor: Id,
-}
+/// A processor. What it remembers it shares with its steps.
+pub struct ProcessorPlugin(Shared);
 
 impl Plugin for ProcessorPlugin {
     type Args = ProcessorArgs;
@@ -133,14 +117,17 @@ impl Plugin for ProcessorPlugin {
     .author(crate::AUTHOR)
     .category(Category::Processor);
 
-    /// The processor that works was made with the hooks; this says why there is none.
     async fn setup(args: &ProcessorArgs, ctx: Context) -> Result<Self, PluginError> {
         if args.applies.chains.values().any(|place| *place >= LONGEST_CHAIN) {
             let text = format!("a sensor's `process` names at most {LONGEST_CHAIN} processors");
             return Err(PluginError::Settings(text.into()));
         }
-        make(args, &ctx)?;
-        Ok(Self { ctx })
+        // It was made with the hooks; where it was not, this says why.
+        let made = args.made.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match made {
+            Some(shared) => Ok(Self(shared)),
+            None => Ok(Self(Shared::new(make(args, &ctx)?, &ctx))),
+        }
     }
 
     fn hooks(hooks: &mut impl Hooks<Self>, args: &ProcessorArgs, ctx: &Context) {
@@ -153,10 +140,7 @@ impl Plugin for ProcessorPlugin {
             register(hooks, args.kind, options, Arc::new(elsewhere), &shared);
         }
         hooks.observe::<topics::SensorChanged>(Options::default());
-        hooks.inline::<Forget>(Options::default().only([ctx.id().clone()]), move |gone| {
-            shared.lock().processor.forget(&gone.sensor);
-            Ok(Step::Pass)
-        });
+        *args.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(shared);
     }
 }
 
@@ -164,10 +148,9 @@ impl Observer<topics::SensorChanged> for ProcessorPlugin {
     async fn observe(&mut self, change: Arc<SensorChange>) -> Result<(), PluginError> {
         // One that is back by now was forgotten when it was described.
         if let SensorChange::Gone(sensor) = &*change
-            && !self.ctx.directory().sensors.contains_key(sensor)
+            && !self.0.ctx.directory().sensors.contains_key(sensor)
         {
-            let gone = Forgotten { processor: self.ctx.id().clone(), sensor: sensor.clone() };
-            self.ctx.chain::<Forget>(gone).await;
+            self.0.lock().processor.forget(sensor);
         }
         Ok(())
     }
@@ -266,7 +249,7 @@ mod tests {
     use std::any::Any;
 
     use sedge_plugin::testing::{TestNode, block_on};
-    use sedge_plugin::topic::{Around, Collect, First, Observe};
+    use sedge_plugin::topic::{Around, Chain, Collect, First, Observe};
     use serde_json::json;
 
     use super::*;
@@ -275,7 +258,7 @@ mod tests {
 
     /// Remembers what is registered, and runs it as a node does.
     #[derive(Default)]
-    struct Recorder(Vec<Registered>);
+    struct Recorder(Vec<Registered>, Option<ProcessorPlugin>);
 
     struct Registered {
         topic: &'static str,
@@ -355,8 +338,9 @@ mod tests {
 
         fn on(node: &TestNode, kind: &str, settings: Json, applies: Applies) -> Self {
             let mut hooks = Self::default();
-            let args = ProcessorArgs { kind: processors::kind(kind).unwrap(), settings, applies };
+            let args = ProcessorArgs::new(processors::kind(kind).unwrap(), settings, applies);
             ProcessorPlugin::hooks(&mut hooks, &args, &node.context("p"));
+            hooks.1 = block_on(ProcessorPlugin::setup(&args, node.context("p"))).ok();
             hooks.0.sort_by_key(|registered| registered.options.priority);
             hooks
         }
@@ -367,8 +351,7 @@ mod tests {
                 None => "all".to_owned(),
                 Some(only) => only.iter().map(Id::as_str).collect::<Vec<_>>().join(" "),
             };
-            let path = self.0.iter().filter(|r| r.topic != Forget::NAME);
-            path.map(|r| (r.topic, r.options.priority, sensors(&r.options))).collect()
+            self.0.iter().map(|r| (r.topic, r.options.priority, sensors(&r.options))).collect()
         }
 
         fn fire<T: Topic<Kind = Chain>>(&self, message: T::Message) -> T::Message
@@ -378,8 +361,9 @@ mod tests {
             self.passed::<T>(message).unwrap_or_else(|reason| panic!("{reason}"))
         }
 
-        fn gone(&self, sensor: &str) {
-            self.fire::<Forget>(Forgotten { processor: id("p"), sensor: id(sensor) });
+        fn gone(&mut self, sensor: &str) {
+            let gone = Arc::new(SensorChange::Gone(id(sensor)));
+            block_on(self.1.as_mut().unwrap().observe(gone)).unwrap();
         }
 
         /// What becomes of a message, or why it was stopped.
@@ -499,7 +483,7 @@ mod tests {
     #[test]
     fn wrong_settings_are_told_by_the_setup_and_register_nothing() {
         let refused = |settings, applies| {
-            let args = ProcessorArgs { kind: processors::kind("convert").unwrap(), settings, applies };
+            let args = ProcessorArgs::new(processors::kind("convert").unwrap(), settings, applies);
             let mut hooks = Recorder::default();
             let ctx = TestNode::new().context("p");
             ProcessorPlugin::hooks(&mut hooks, &args, &ctx);
@@ -554,7 +538,7 @@ mod tests {
     #[test]
     fn a_sensor_that_is_gone_is_forgotten() {
         let node = TestNode::new();
-        let hooks = Recorder::on(&node, "convert", json!({ "field": "v", "to": "K" }), Applies::all(100));
+        let mut hooks = Recorder::on(&node, "convert", json!({ "field": "v", "to": "K" }), Applies::all(100));
         described(&hooks, VOLTS);
         assert!(node.degraded("p").is_some());
         hooks.gone("y");
@@ -582,7 +566,7 @@ mod tests {
     fn a_field_that_is_derived_from_no_field_of_the_reading_is_not_for_all() {
         let refused = |applies| {
             let settings = json!({ "field": "f", "expression": "kitchen.v" });
-            let args = ProcessorArgs { kind: processors::kind("derive").unwrap(), settings, applies };
+            let args = ProcessorArgs::new(processors::kind("derive").unwrap(), settings, applies);
             let mut hooks = Recorder::default();
             let ctx = TestNode::new().context("p");
             ProcessorPlugin::hooks(&mut hooks, &args, &ctx);

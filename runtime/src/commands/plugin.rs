@@ -126,7 +126,7 @@ pub fn check(global: &Global, path: Option<&Path>) -> Result<(), Failure> {
     if global.json {
         say(mistakes.iter().map(|mistake| Json::from(mistake.to_string())).collect::<Json>())?;
     } else {
-        mistakes.iter().for_each(|mistake| complain(mistake));
+        mistakes.iter().for_each(complain);
         let told =
             if mistakes.len() == 1 { "1 mistake".into() } else { format!("{} mistakes", mistakes.len()) };
         say(if mistakes.is_empty() { "ok" } else { &told })?;

@@ -12,7 +12,8 @@
 //!
 //! One request at a time, so the order is kept. Where nobody answers, and with any answer but the following, the batch is
 //! sent again after a pause that doubles, up to 30 seconds; meanwhile readings wait, so many at most. When little room is
-//! left it is tried every two seconds. A batch whose answer got lost is sent twice.
+//! left it is tried every two seconds. A server that asks for a longer pause (`Retry-After`) gets it, up to five minutes. A
+//! batch whose answer got lost is sent twice.
 //!
 //! - 2xx: it was taken.
 //! - 400 and 422: it is given up, for it would be refused again.
@@ -46,6 +47,9 @@ use crate::flight::Flight;
 /// The pause between two attempts while little room is left.
 const PRESSED: Duration = Duration::from_secs(2);
 
+/// The longest pause that a server may ask for.
+const ASKED: Duration = Duration::from_secs(300);
+
 /// Characters of a server's words that are told.
 const WORDS: usize = 200;
 
@@ -61,6 +65,7 @@ pub struct Settings {
     pub method: Method,
     /// Header fields, such as `Authorization`. None of their values is ever shown.
     #[serde(default)]
+    #[schemars(extend("writeOnly" = true))]
     pub headers: BTreeMap<String, Secret>,
     /// What is sent.
     #[serde(default)]
@@ -134,6 +139,8 @@ pub struct HttpDestination {
     size: usize,
     backoff: Backoff,
     not_before: Duration,
+    /// Until when the server asked to be left alone.
+    asked_until: Duration,
     /// When the last request went.
     tried: Duration,
     trouble: Option<String>,
@@ -145,8 +152,8 @@ pub struct HttpDestination {
 enum Verdict {
     /// It was taken.
     Taken,
-    /// Send it again, later.
-    Again(String),
+    /// Send it again, later; after that time at the earliest.
+    Again(String, Duration),
     /// It will never be taken.
     Refused(String),
     /// A smaller one may be taken.
@@ -176,6 +183,7 @@ impl Plugin for HttpDestination {
             size: settings.batch,
             backoff: Backoff::new(seed),
             not_before: Duration::ZERO,
+            asked_until: Duration::ZERO,
             tried: Duration::ZERO,
             losses: Losses::new(&ctx),
             trouble: None,
@@ -253,7 +261,7 @@ impl HttpDestination {
     fn is_time(&self) -> bool {
         let now = self.now();
         if self.backlog.is_pressed() {
-            return now >= self.not_before.min(self.tried + PRESSED);
+            return now >= self.not_before.min(self.tried + PRESSED).max(self.asked_until);
         }
         let timeless = self.settings.format == Format::Influx && self.ctx.clock().wall_ms().is_none();
         let due = self.backlog.waiting() >= self.size || self.due.is_some_and(|due| due <= now);
@@ -289,7 +297,7 @@ impl HttpDestination {
         };
         if body.is_empty() {
             // No reading of the batch has a value: there is nothing to send.
-            self.flight.begin(async { Ok(Response { status: 204, body: Vec::new() }) });
+            self.flight.begin(async { Ok(Response { status: 204, body: Vec::new(), retry_after: None }) });
             return true;
         }
         let method = match method {
@@ -341,10 +349,11 @@ impl HttpDestination {
                 self.backoff.reset();
                 Some(why)
             }
-            Verdict::Again(why) => {
+            Verdict::Again(why, asked) => {
                 self.counters.failed.inc();
                 self.backlog.arrived(0);
-                self.not_before = self.now() + self.backoff.next();
+                self.asked_until = self.now() + asked.min(ASKED);
+                self.not_before = self.asked_until.max(self.now() + self.backoff.next());
                 self.due = Some(self.not_before);
                 Some(why)
             }
@@ -360,9 +369,9 @@ impl HttpDestination {
 }
 
 fn verdict(answer: Result<Response, HttpError>) -> Verdict {
-    let Response { status, body, .. } = match answer {
+    let Response { status, body, retry_after } = match answer {
         Ok(answer) => answer,
-        Err(error) => return Verdict::Again(error.to_string()),
+        Err(error) => return Verdict::Again(error.to_string(), Duration::ZERO),
     };
     match status {
         200..=299 => Verdict::Taken,
@@ -370,7 +379,7 @@ fn verdict(answer: Result<Response, HttpError>) -> Verdict {
         413 => Verdict::TooLarge(format!("refused with {status}{}", words(&body))),
         // Also a redirect, for following it would turn a POST into a GET, and a token that is no longer good: a person
         // can see to both.
-        _ => Verdict::Again(format!("answered {status}{}", words(&body))),
+        _ => Verdict::Again(format!("answered {status}{}", words(&body)), retry_after.unwrap_or_default()),
     }
 }
 
