@@ -29,8 +29,8 @@
 //! assert_eq!(node.submitted()[0].taken.up_ms, 1000, "a test's node does not sleep, it turns the clock");
 //! ```
 //!
-//! It has no chains, no supervisor and no queues: what those do is tested with the node itself. Not for use
-//! outside tests.
+//! It has no chains, no supervisor and no queues: what those do is tested with the node itself. It is no node, and not for
+//! use as one.
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
