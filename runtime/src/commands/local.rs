@@ -21,11 +21,10 @@ pub(crate) fn node(global: &Global) -> Result<Local, Failure> {
             Some(Some(id)) => control::find(Some(&id)),
             // Without an id in the config a node has the host's name.
             Some(None) => control::find(Some(&host_id())),
-            None if global.config.is_some() => Err(Failure::Config(format!(
+            None => Err(Failure::Config(format!(
                 "{} cannot be read, so it does not say which node is meant; name one with --node",
                 file.display()
             ))),
-            None => control::find(None),
         };
     }
     control::find(None)

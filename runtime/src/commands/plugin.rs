@@ -143,9 +143,9 @@ pub async fn switch(global: &Global, name: &str, on: bool) -> Result<(), Failure
     }
     let (section, file) = place(&loaded, name)?;
     // One at a time, held at the folder, which stays while the file is replaced: what another one has just written must
-    // not be lost.
+    // not be lost. Held to the end, because what the node refuses is put back. Where there are no locks it goes without.
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let lock = std::fs::File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    let _lock = std::fs::File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
     let text = std::fs::read_to_string(&file)
         .map_err(|error| Failure::Failed(format!("cannot read {}: {error}", file.display())))?;
     let new = edit::set_enabled(&text, section, name, on)
@@ -164,7 +164,7 @@ pub async fn switch(global: &Global, name: &str, on: bool) -> Result<(), Failure
     };
     write(&new)?;
     // Another layer may say otherwise, and wins.
-    let after = load(global)?;
+    let after = load(global).inspect_err(|_| drop(write(&text)))?;
     let path = format!("{section}.{name}.enabled");
     let now = after.origins.iter().find(|origin| origin.path == path);
     if let Some(origin) = now.filter(|origin| origin.value != on) {
@@ -172,7 +172,6 @@ pub async fn switch(global: &Global, name: &str, on: bool) -> Result<(), Failure
         let told = format!("`{}` says otherwise for {name}, and wins over {}", origin.source, file.display());
         return Err(Failure::Failed(format!("{told}; change it there")));
     }
-    drop(lock);
     let node = match local::node(global) {
         Ok(node) => node,
         Err(why) => {

@@ -317,3 +317,14 @@ async fn a_second_node_of_one_name_does_not_start() {
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("runs on this machine already"), "{output:?}");
 }
+
+#[tokio::test]
+async fn disabling_what_the_node_refuses_puts_the_config_back() {
+    let (config, _node) = node().await;
+    let wrong = NODE.replace("line = 17", "line = 17\nevry = \"1s\"");
+    config.write("node.toml", &wrong);
+    let output = run(&["plugin", "disable", "warm", "-c", &config.file()]).await;
+    assert_eq!(code(&output), 78, "{output:?}");
+    assert!(stderr(&output).contains("is as it was"), "{output:?}");
+    assert_eq!(config.read("node.toml"), wrong);
+}
