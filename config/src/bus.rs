@@ -11,13 +11,15 @@ use crate::instance::{CommonKeys, Read};
 use crate::report::Fault;
 use crate::secret::Settings;
 
-/// A bus: an I2C adapter, a GPIO chip, or a simulation of both.
+/// A bus: an I2C or SPI adapter, a GPIO chip, a channel of a multiplexer, what the kernel drives itself, or a simulation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bus {
     /// Its name, which sensors and GPIO components refer to.
     pub id: Id,
     /// Which kind of bus.
     pub kind: String,
+    /// The name of the bus that it is on itself, where it is a channel of a multiplexer; the same as `settings.bus`.
+    pub parent: Option<String>,
     /// What the kind defines, such as `device`.
     pub settings: Settings,
     /// Why it cannot run.
@@ -29,14 +31,15 @@ pub struct Bus {
 impl Bus {
     pub(crate) fn new(fault: Fault, read: Read<BusKeys>) -> Self {
         let Read { instance, keys, settings } = read;
-        Self { id: instance.id, kind: keys.kind, settings, fault: fault.text, mark: fault.mark }
+        let BusKeys { kind, parent } = keys;
+        Self { id: instance.id, kind, parent, settings, fault: fault.text, mark: fault.mark }
     }
 
     /// A number that changes when anything here does, secrets included; not when the section moves within its file.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let Self { id, kind, settings, fault: _, mark } = self;
-        fingerprint(&json!([id, kind, **settings, mark]))
+        let Self { id, kind, parent, settings, fault: _, mark } = self;
+        fingerprint(&json!([id, kind, parent, **settings, mark]))
     }
 }
 
@@ -47,38 +50,16 @@ pub(crate) struct BusKeys {
     /// Which kind of bus, such as "i2c".
     #[schemars(length(min = 1))]
     pub(crate) kind: String,
+    /// The name of the bus that it is on; found among the settings of the kind.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(crate) parent: Option<String>,
 }
 
 impl CommonKeys for BusKeys {
     const SECTION: Section = Section::Bus;
     fn kind<'a>(&'a self, _: &'a str) -> Option<&'a str> {
         Some(&self.kind)
-    }
-}
-
-/// What a component needs of its bus.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Need {
-    I2c,
-    Gpio,
-}
-
-impl Need {
-    /// Whether a bus of this kind can do it. Of kinds beyond the three that every node has nothing is known here, so
-    /// opening the device decides.
-    pub(crate) fn is_met_by(self, bus_kind: &str) -> bool {
-        match bus_kind {
-            "i2c" => self == Self::I2c,
-            "gpio" => self == Self::Gpio,
-            _ => true,
-        }
-    }
-
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::I2c => "i2c",
-            Self::Gpio => "gpio",
-        }
     }
 }
 
@@ -89,11 +70,5 @@ mod tests {
     #[test]
     fn the_common_keys_are_checked_and_described() {
         crate::instance::assert_keys_are_checkable::<BusKeys>();
-    }
-
-    #[test]
-    fn a_simulated_bus_serves_both() {
-        assert!(Need::I2c.is_met_by("sim") && Need::Gpio.is_met_by("sim"));
-        assert!(!Need::I2c.is_met_by("gpio") && !Need::Gpio.is_met_by("i2c"));
     }
 }

@@ -1,7 +1,7 @@
 //! What a node can be told about: the kinds of buses, sensors, plugins and other instances that it has.
 //!
 //! The composition root fills it from its tables of kinds, because the config knows no plugin. It must not hold
-//! anything that runs: a row is a name, a schema and addresses.
+//! anything that runs: a row is a name, a schema and what it sits on.
 
 use std::fmt;
 
@@ -67,9 +67,27 @@ pub struct Kind {
     pub name: String,
     /// JSON Schema of the kind's own settings, without the keys that all instances of its section have.
     pub schema: Value,
-    /// The I2C addresses that it can have, the usual one first. Empty: it takes no address.
+    /// The I2C addresses that it can have, the usual one first. Empty: it is no chip on I2C.
     pub addresses: Vec<u8>,
+    /// The kinds of buses that can serve it, such as `i2c`, `spi`, `w1` or `gpio`; for a kind of bus those that it can be
+    /// on itself. Empty: it needs none, or nothing is known.
+    pub buses: Vec<String>,
 }
+
+impl Kind {
+    /// Whether it is on a bus.
+    pub(crate) fn needs_bus(&self) -> bool {
+        !self.buses.is_empty() || !self.addresses.is_empty()
+    }
+
+    /// The kinds of buses that can serve it, without those that stand in for others.
+    pub(crate) fn real_buses(&self) -> impl Iterator<Item = &str> {
+        self.buses.iter().map(String::as_str).filter(|bus| !STAND_INS.contains(bus))
+    }
+}
+
+/// The kinds of buses that stand in for others.
+const STAND_INS: [&str; 2] = ["sim", "replay"];
 
 /// All kinds that a node has.
 #[derive(Debug, Clone, Default)]

@@ -37,12 +37,6 @@ pub(crate) fn effective(document: &Document, catalogue: &Catalogue, secrets: &[S
         let Some(instances) = top.get_mut(section.word()).and_then(Value::as_object_mut) else { continue };
         for (id, instance) in instances {
             fill(instance, &Expected::at(catalogue, &document.value, &[section.word(), id]));
-            let kind = instance.get("kind").and_then(Value::as_str);
-            let kind = kind.and_then(|kind| catalogue.find(section, kind));
-            let address = kind.and_then(|kind| kind.addresses.first().copied());
-            if let (Some(address), Some(instance)) = (address, instance.as_object_mut()) {
-                instance.entry("address").or_insert(address.into());
-            }
         }
     }
     masked(&whole, secrets)

@@ -6,8 +6,9 @@
 use sedge_plugin::schema::{MistakeKind, Schema, child_pointer};
 use serde_json::{Map, Value};
 
+use crate::address::Form;
 use crate::bus::BusKeys;
-use crate::catalogue::{Catalogue, Section};
+use crate::catalogue::{Catalogue, Kind, Section};
 use crate::destination::DestinationKeys;
 use crate::gpio::GpioKeys;
 use crate::guard::GuardKeys;
@@ -33,6 +34,21 @@ pub(crate) fn section_schema(section: Section) -> Value {
         Section::Destination => common_schema::<DestinationKeys>(),
         Section::Guard => common_schema::<GuardKeys>(),
     }
+}
+
+/// The keys that all instances of a section have, as those of one kind have them.
+pub(crate) fn kind_schema(section: Section, kind: &Kind) -> Value {
+    let mut schema = section_schema(section);
+    if section != Section::Sensor {
+        return schema;
+    }
+    if let Some(keys) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        match Form::of(kind) {
+            Some(form) => keys.insert("address".into(), form.schema()),
+            None => keys.remove("address"),
+        };
+    }
+    schema
 }
 
 /// The sections that there is one of, each with its schema.
@@ -93,8 +109,10 @@ impl Expected {
         let written = document.pointer(&pointer).and_then(|instance| instance.get("kind"));
         let implied = (section == Section::Plugin).then_some(id);
         let kind = written.and_then(Value::as_str).or(implied);
-        let mut parts = Self::of(&section_schema(section));
-        if let Some(kind) = kind.and_then(|kind| catalogue.find(section, kind)) {
+        let kind = kind.and_then(|kind| catalogue.find(section, kind));
+        let schema = kind.map_or_else(|| section_schema(section), |kind| kind_schema(section, kind));
+        let mut parts = Self::of(&schema);
+        if let Some(kind) = kind {
             let mut settings = Self::of(&kind.schema);
             // What all instances have is not for the kind to say.
             let common = parts.keys();

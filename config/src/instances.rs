@@ -2,7 +2,7 @@
 //!
 //! It must not put an instance in the config that could not be told apart from another one.
 
-use crate::bus::{Bus, BusKeys, Need};
+use crate::bus::{Bus, BusKeys};
 use crate::catalogue::{Catalogue, Section};
 use crate::chains;
 use crate::conflicts;
@@ -10,9 +10,12 @@ use crate::destination::{Destination, DestinationKeys};
 use crate::gpio::{Gpio, GpioKeys};
 use crate::guard::{self, Guard, GuardKeys};
 use crate::instance::{Instance, Read, read_all};
+use crate::mux;
 use crate::plugin::{self, Plugin, PluginKeys};
+use crate::power;
 use crate::processor::{Processor, ProcessorKeys};
 use crate::report::{Fault, Report};
+use crate::seats;
 use crate::sensor::{self, Sensor, SensorKeys};
 use crate::{Config, Mqtt, Node};
 
@@ -38,6 +41,9 @@ impl Instances {
             destinations: read_all(report, catalogue),
             guards: read_all(report, catalogue),
         };
+        for bus in &mut instances.buses {
+            bus.keys.parent = mux::parent(catalogue, bus);
+        }
         instances.sensors.iter_mut().for_each(|sensor| sensor::check(report, catalogue, sensor));
         instances.plugins.iter().for_each(|plugin| plugin::check(report, catalogue, plugin));
         instances.guards.iter().for_each(|guard| guard::check(report, catalogue, guard));
@@ -47,19 +53,23 @@ impl Instances {
 
     /// Checks the instances against each other. Gives the pointers of those that have no id of their own.
     pub(crate) fn check(&self, report: &mut Report<'_>, catalogue: &Catalogue) -> Vec<String> {
-        for Read { instance, keys, .. } in &self.sensors {
-            let is_i2c =
-                catalogue.find(Section::Sensor, &keys.kind).is_some_and(|kind| !kind.addresses.is_empty());
+        mux::check(report, catalogue, &self.buses);
+        for sensor in &self.sensors {
+            let Read { instance, keys, .. } = sensor;
             if let Some(bus) = &keys.bus {
-                conflicts::check_bus(report, &self.buses, instance, bus, is_i2c.then_some(Need::I2c));
+                let kind = catalogue.find(Section::Sensor, &keys.kind);
+                conflicts::check_bus(report, catalogue, &self.buses, instance, bus, kind);
             }
+            power::check(report, catalogue, sensor, &self.gpios);
         }
         for Read { instance, keys, .. } in &self.gpios {
             if let Some(bus) = &keys.bus {
-                conflicts::check_bus(report, &self.buses, instance, bus, Some(Need::Gpio));
+                let kind = catalogue.find(Section::Gpio, &keys.kind);
+                conflicts::check_bus(report, catalogue, &self.buses, instance, bus, kind);
             }
         }
-        conflicts::shared_addresses(report, &self.sensors);
+        seats::shared(report, catalogue, &self.sensors);
+        seats::before_and_behind(report, catalogue, &self.buses, &self.sensors);
         conflicts::shared_lines(report, &self.gpios);
         self.check_chains(report);
         conflicts::taken_ids(report, catalogue, self.all())
@@ -107,7 +117,9 @@ impl Instances {
             node,
             mqtt,
             plugin_paths,
-            buses: made(self.buses, losers, |read| Bus::new(own(&read.instance), read)),
+            buses: made(self.buses, losers, |read| {
+                Bus::new(or_bus(&read.instance, read.keys.parent.as_deref()), read)
+            }),
             sensors: made(self.sensors, losers, |read| {
                 Sensor::new(or_bus(&read.instance, read.keys.bus.as_deref()), read)
             }),
@@ -126,12 +138,14 @@ fn made<K, I>(all: Vec<Read<K>>, losers: &[String], make: impl Fn(Read<K>) -> I)
     all.into_iter().filter(|read| !losers.contains(&read.instance.pointer)).map(make).collect()
 }
 
-/// Why an instance cannot run: its own mistakes, or those of its bus.
+/// Why an instance cannot run: its own mistakes, or those of its bus, or of what that one is on.
 fn fault(report: &Report<'_>, buses: &[Read<BusKeys>], instance: &Instance, bus: Option<&str>) -> Fault {
     let own = report.fault_of(&instance.pointer);
-    let bus = bus.and_then(|bus| conflicts::find_bus(buses, bus));
-    let Some(bus) = bus.filter(|_| own.text.is_none()) else { return own };
-    let what = format!("bus `{}` is misconfigured", bus.instance.name);
+    let chain = bus.filter(|_| own.text.is_none()).map(|bus| mux::chain(buses, bus));
     let place = conflicts::bus_place(report, instance);
-    report.fault_by(&place, &what, &bus.instance.pointer).unwrap_or(own)
+    let by = |bus: &Read<BusKeys>| {
+        let what = format!("bus `{}` is misconfigured", bus.instance.name);
+        report.fault_by(&place, &what, &bus.instance.pointer)
+    };
+    chain.into_iter().flatten().find_map(by).unwrap_or(own)
 }

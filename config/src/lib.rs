@@ -8,14 +8,18 @@
 //! use sedge_config::{Catalogue, Kind, Section};
 //! use serde_json::json;
 //!
-//! let kind = |section, name: &str, addresses: &[u8]| Kind {
+//! let kind = |section, name: &str, addresses: &[u8], buses: &[&str]| Kind {
 //!     section,
 //!     name: name.into(),
 //!     schema: json!({ "type": "object", "additionalProperties": false }),
 //!     addresses: addresses.into(),
+//!     buses: buses.iter().map(|&bus| bus.into()).collect(),
 //! };
 //! let catalogue = Catalogue {
-//!     kinds: vec![kind(Section::Bus, "i2c", &[]), kind(Section::Sensor, "bme280", &[0x76, 0x77])],
+//!     kinds: vec![
+//!         kind(Section::Bus, "i2c", &[], &[]),
+//!         kind(Section::Sensor, "bme280", &[0x76, 0x77], &["i2c", "sim"]),
+//!     ],
 //!     ..Catalogue::default()
 //! };
 //! let text = r#"
@@ -30,7 +34,7 @@
 //! let outcome = sedge_config::parse("sedge.toml", text, &catalogue);
 //! assert_eq!(
 //!     outcome.diagnostics[0].one_line(),
-//!     "sedge.toml:8:1: unknown key `evry`; did you mean `every`? allowed: address, bus, enabled, every, kind, process"
+//!     "sedge.toml:8:1: unknown key `evry`; did you mean `every`? allowed: address, bus, enabled, every, kind, power, process"
 //! );
 //! let config = outcome.config.expect("only one sensor is at fault");
 //! assert!(config.sensors[0].fault.is_some());
@@ -39,6 +43,7 @@
 //! It must not know any plugin (the catalogue has what it needs), open a file, read the environment, or let a secret
 //! into a message.
 
+mod address;
 mod broker;
 mod bus;
 mod catalogue;
@@ -57,13 +62,16 @@ mod instance;
 mod instances;
 mod layer;
 mod mqtt;
+mod mux;
 mod node;
 mod overrides;
 mod plugin;
 mod plugins;
+mod power;
 mod processor;
 mod report;
 mod schema;
+mod seats;
 mod secret;
 mod sensor;
 mod source;
@@ -71,6 +79,7 @@ mod syntax;
 mod top;
 mod written;
 
+pub use address::Address;
 pub use broker::{BrokerUrl, BrokerUrlError};
 pub use bus::Bus;
 pub use catalogue::{Catalogue, CheckExpression, Kind, Section};

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::{Catalogue, Kind, Section};
-use crate::expected::{section_schema, single_sections};
+use crate::expected::{kind_schema, section_schema, single_sections};
 use crate::guard::TOOL_PATTERN;
 use crate::instance::properties;
 use crate::top::CONFIG_VERSION;
@@ -17,6 +17,9 @@ const DURATION: &str = "^[^:-]*[0-9][ ]*[A-Za-zµμ][^:]*$";
 
 /// What a section's name can be.
 const ID: &str = "^[a-z0-9][a-z0-9-]{0,30}$";
+
+/// What the kernel can call a device.
+const NAME: &str = "^[^/\\u0000-\\u001f\\u007f-\\u009f]+$";
 
 /// The schema of a file that uses what the catalogue has, in draft 2020-12.
 #[must_use]
@@ -83,25 +86,18 @@ fn instances(definitions: &mut Map<String, Value>, catalogue: &Catalogue, sectio
 
 /// One instance of a kind: the keys of its section, and those of the kind.
 fn instance(definitions: &mut Map<String, Value>, section: Section, kind: &Kind, name: &str) -> Value {
-    let mut common = hoisted(definitions, name, section_schema(section));
+    let mut common = hoisted(definitions, name, kind_schema(section, kind));
     let what = kind.schema.get("description").cloned();
     if let Some(says) = common.pointer_mut("/properties/kind") {
         set(says, "const", kind.name.as_str().into());
         says.as_object_mut().map(|says| says.remove("default"));
     }
     let mut required = common["required"].as_array().cloned().unwrap_or_default();
-    if section == Section::Sensor {
-        let address = if kind.addresses.is_empty() { None } else { Some(&kind.addresses) };
-        match (address, common["properties"].as_object_mut()) {
-            (Some(addresses), Some(keys)) => {
-                let description = keys.get("address").and_then(|address| address.get("description")).cloned();
-                let address =
-                    json!({ "enum": addresses, "default": addresses[0], "description": description });
-                keys.insert("address".into(), address);
-                required.push("bus".into());
-            }
-            (_, keys) => drop(keys.map(|keys| keys.remove("address"))),
-        }
+    if section == Section::Sensor && kind.needs_bus() {
+        required.push("bus".into());
+    }
+    if let Some(address) = common.pointer_mut("/properties/address").filter(|key| key["type"] == "string") {
+        set(address, "pattern", NAME.into());
     }
     let mut whole = hoisted(definitions, &format!("{name}.settings"), kind.schema.clone());
     // Where a part of the kind's schema allows no other keys, those of the section stand beside them.

@@ -8,17 +8,15 @@ use sedge_plugin::{Every, Id};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::catalogue::{Catalogue, Section};
+use crate::address::{Address, Form, Written};
+use crate::catalogue::{Catalogue, Kind, Section};
 use crate::fingerprint::{fingerprint, nanos};
 use crate::instance::{CommonKeys, Read};
 use crate::report::{Fault, Report, Scope};
 use crate::secret::Settings;
 
-/// The shortest cadence: below it a slow bus does nothing else.
-const SHORTEST: Duration = Duration::from_millis(100);
-
-/// The 7-bit addresses that I2C does not reserve.
-const ADDRESSES: std::ops::RangeInclusive<i64> = 0x08..=0x77;
+/// The shortest cadence: below it a bus does nothing else.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// A sensor. When it has a fault, what is wrong stands at its default.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,10 +25,14 @@ pub struct Sensor {
     pub id: Id,
     /// Which driver.
     pub kind: String,
-    /// The name of its bus. A kind without I2C addresses may do without one.
+    /// The name of its bus; nothing for a kind that needs none.
     pub bus: Option<String>,
-    /// Its I2C address; nothing for a kind that takes none.
-    pub address: Option<u8>,
+    /// Where it sits on its bus; nothing for a kind that takes no address, and for the only one of its kind among devices
+    /// that the kernel drives.
+    pub address: Option<Address>,
+    /// What switches its supply, the id of a `[gpio.ID]` of kind `power`; it is switched off and on when nothing else
+    /// brings the sensor back.
+    pub power: Option<Id>,
     /// How often it is read.
     pub every: Every,
     /// Processors of its own, which its readings go through in this order before those that are for all sensors.
@@ -53,7 +55,8 @@ impl Sensor {
             id: instance.id,
             kind: keys.kind,
             bus: keys.bus,
-            address: keys.address.and_then(|address| u8::try_from(address).ok()),
+            address: keys.address.and_then(Written::into_address),
+            power: keys.power.and_then(|name| Id::new(&name).ok()),
             every: keys.every,
             process: keys.process.map(ids),
             enabled: keys.enabled,
@@ -66,8 +69,9 @@ impl Sensor {
     /// A number that changes when anything here does, secrets included; not when the section moves within its file.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let Self { id, kind, bus, address, every, process, enabled, settings, fault: _, mark } = self;
-        fingerprint(&json!([id, kind, bus, address, nanos(*every), process, enabled, **settings, mark]))
+        let Self { id, kind, bus, address, power, every, process, enabled, settings, fault: _, mark } = self;
+        let every = nanos(*every);
+        fingerprint(&json!([id, kind, bus, address, power, every, process, enabled, **settings, mark]))
     }
 }
 
@@ -80,8 +84,12 @@ pub(crate) struct SensorKeys {
     pub(crate) kind: String,
     /// The name of the bus that it is on.
     pub(crate) bus: Option<String>,
-    /// 7-bit I2C address, such as 0x76.
-    pub(crate) address: Option<i64>,
+    /// Where it sits on its bus: a 7-bit I2C address such as 0x76, a chip select such as 0, or what the kernel calls it, such
+    /// as "28-0316a2794cff".
+    pub(crate) address: Option<Written>,
+    /// What switches its supply, the id of a `[gpio.ID]` of kind `power`; it is switched off and on when nothing else
+    /// brings the sensor back.
+    pub(crate) power: Option<String>,
     /// How often it is read, such as "10s".
     pub(crate) every: Every,
     /// Processors of its own, which its readings go through in this order before those that are for all sensors.
@@ -96,6 +104,7 @@ impl Default for SensorKeys {
             kind: String::new(),
             bus: None,
             address: None,
+            power: None,
             every: Every::secs(10),
             process: None,
             enabled: true,
@@ -121,42 +130,41 @@ pub(crate) fn check(report: &mut Report<'_>, catalogue: &Catalogue, read: &mut R
         let span = place(report, "every");
         report.error(scope, span, &message).help(format!("at most every {}", Every(SHORTEST)));
     }
-    let span = place(report, "address");
     let Some(kind) = catalogue.find(Section::Sensor, &keys.kind) else {
-        keys.address = keys.address.filter(|address| ADDRESSES.contains(address));
+        keys.address = keys.address.take().filter(Written::is_possible);
         return;
     };
-    if kind.addresses.is_empty() {
-        if keys.address.take().is_some() {
-            report.error(scope, span, &format!("a `{}` takes no address", kind.name)).help("remove it");
-        }
-        return;
-    }
-    if keys.bus.is_none() && !report.document.has(&child_pointer(&instance.pointer, "bus")) {
+    let is_written = |report: &Report<'_>, key| report.document.has(&child_pointer(&instance.pointer, key));
+    if kind.needs_bus() && !is_written(report, "bus") {
         let header = report.document.place(&instance.pointer).value;
-        let help = "the name of the bus that it is on, such as `bus = \"i2c-1\"`";
+        let help = format!("the name of the bus that it is on, such as `bus = \"{}\"`", example(kind));
         report.error(scope, header, "missing key `bus`").help(help);
     }
-    let wrong = match keys.address {
-        None => None,
-        Some(address) if !ADDRESSES.contains(&address) => Some("is not a 7-bit I2C address".to_owned()),
-        Some(address) if kind.addresses.iter().any(|&a| i64::from(a) == address) => None,
-        Some(_) => Some(format!("is no address of a `{}`", kind.name)),
-    };
-    match wrong {
-        Some(wrong) => {
-            let address = hex(keys.address.take().unwrap_or_default());
-            let possible: Vec<String> = kind.addresses.iter().map(|&a| hex(a.into())).collect();
-            let help = format!("a `{}` can have {}", kind.name, possible.join(", "));
-            report.error(scope, span, &format!("{address} {wrong}")).help(help);
+    let span = place(report, "address");
+    match (Form::of(kind), &keys.address) {
+        (None, None) => {}
+        (None, Some(_)) => {
+            keys.address = None;
+            report.error(scope, span, &format!("a `{}` takes no address", kind.name)).help("remove it");
         }
-        None if report.document.has(&child_pointer(&instance.pointer, "address")) => {}
-        None => keys.address = kind.addresses.first().map(|&address| address.into()),
+        (Some(form), Some(written)) => {
+            if let Err(wrong) = form.check(kind, written) {
+                keys.address = None;
+                report.error(scope, span, &wrong.message).help(wrong.help);
+            }
+        }
+        (Some(_), None) if is_written(report, "address") => {}
+        (Some(form), None) => keys.address = form.implied(),
     }
 }
 
-pub(crate) fn hex(address: i64) -> String {
-    if address < 0 { address.to_string() } else { format!("0x{address:02x}") }
+/// What a bus that serves a kind is usually called.
+fn example(kind: &Kind) -> &str {
+    match kind.real_buses().next() {
+        None | Some("i2c") => "i2c-1",
+        Some("spi") => "spi0",
+        Some(other) => other,
+    }
 }
 
 #[cfg(test)]
@@ -166,10 +174,5 @@ mod tests {
     #[test]
     fn the_common_keys_are_checked_and_described() {
         crate::instance::assert_keys_are_checkable::<SensorKeys>();
-    }
-
-    #[test]
-    fn an_address_is_written_as_in_a_datasheet() {
-        assert_eq!([hex(0x76), hex(8), hex(-1), hex(300)], ["0x76", "0x08", "-1", "0x12c"]);
     }
 }

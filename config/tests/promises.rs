@@ -14,8 +14,12 @@ mod fingerprints;
 mod golden;
 #[path = "promises/guards.rs"]
 mod guards;
+#[path = "promises/hardware.rs"]
+mod hardware;
 #[path = "promises/layers.rs"]
 mod layers;
+#[path = "promises/muxes.rs"]
+mod muxes;
 #[path = "promises/never.rs"]
 mod never;
 #[path = "promises/origins.rs"]

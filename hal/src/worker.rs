@@ -11,15 +11,21 @@
 //! assert_eq!(block_on(counter.ask(|n| *n)), Ok(1));
 //! ```
 //!
-//! It has no deadlines: whoever asks has one. Work whose asker gave up while it was waiting is not done.
+//! It has no deadlines: whoever asks has one. Work whose asker gave up while it was waiting is not done. A thread that does
+//! not come back can be [left behind](Worker::leave): nothing can end it.
 
 use std::any::Any;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::task::Poll;
 use std::thread;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Requests that may wait for a worker. One more is refused.
 pub(crate) const CAPACITY: usize = 64;
@@ -36,6 +42,9 @@ pub enum WorkerError {
     /// Its thread has ended.
     #[error("its thread has ended")]
     Ended,
+    /// Its thread does not come back, and was left behind.
+    #[error("its thread hangs")]
+    Left,
 }
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
@@ -44,11 +53,19 @@ type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 /// is empty.
 pub struct Worker<S> {
     jobs: SyncSender<Job<S>>,
+    progress: Arc<Progress>,
+}
+
+/// How far a thread has come.
+struct Progress {
+    begun: AtomicU64,
+    done: AtomicU64,
+    left: watch::Sender<bool>,
 }
 
 impl<S> Clone for Worker<S> {
     fn clone(&self) -> Self {
-        Self { jobs: self.jobs.clone() }
+        Self { jobs: self.jobs.clone(), progress: self.progress.clone() }
     }
 }
 
@@ -58,9 +75,37 @@ impl<S: 'static> Worker<S> {
     /// # Errors
     /// When the system gives no more threads.
     pub fn spawn(name: &str, make: impl FnOnce() -> S + Send + 'static) -> io::Result<Self> {
+        Self::spawn_with(name, Arc::default(), make)
+    }
+
+    /// The same; `token` is held as long as the thread lives.
+    pub(crate) fn spawn_with(
+        name: &str,
+        token: Arc<()>,
+        make: impl FnOnce() -> S + Send + 'static,
+    ) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(CAPACITY);
-        thread::Builder::new().name(name.into()).spawn(move || run(make(), queue))?;
-        Ok(Self { jobs })
+        let (begun, done) = (AtomicU64::new(0), AtomicU64::new(0));
+        let progress = Arc::new(Progress { begun, done, left: watch::Sender::new(false) });
+        let seen = progress.clone();
+        thread::Builder::new().name(name.into()).spawn(move || {
+            run(make(), queue, &seen);
+            drop(token);
+        })?;
+        Ok(Self { jobs, progress })
+    }
+
+    /// The work that it is at, as a number of its own; none while it has nothing to do.
+    pub fn at_work(&self) -> Option<u64> {
+        let done = self.progress.done.load(Ordering::Acquire);
+        let begun = self.progress.begun.load(Ordering::Acquire);
+        (begun > done).then_some(begun)
+    }
+
+    /// Leaves its thread behind, with what it owns: whoever waits is told so. When the work that it is at comes to an end
+    /// after all, the thread ends.
+    pub fn leave(&self) {
+        self.progress.left.send_replace(true);
     }
 
     /// Has `work` done on the thread, after what was asked before.
@@ -84,13 +129,28 @@ impl<S: 'static> Worker<S> {
             TrySendError::Full(_) => WorkerError::Busy,
             TrySendError::Disconnected(_) => WorkerError::Ended,
         })?;
-        answer.await.unwrap_or(Err(WorkerError::Ended))
+        let mut left = self.progress.left.subscribe();
+        let mut answer = pin!(answer);
+        let mut left = pin!(left.wait_for(|left| *left));
+        poll_fn(|context| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(answer.unwrap_or(Err(WorkerError::Ended)));
+            }
+            let left: Pin<&mut _> = left.as_mut();
+            left.poll(context).map(|_| Err(WorkerError::Left))
+        })
+        .await
     }
 }
 
-fn run<S>(mut state: S, queue: Receiver<Job<S>>) {
+fn run<S>(mut state: S, queue: Receiver<Job<S>>, progress: &Progress) {
     for job in queue {
+        if *progress.left.borrow() {
+            return;
+        }
+        progress.begun.fetch_add(1, Ordering::AcqRel);
         job(&mut state);
+        progress.done.fetch_add(1, Ordering::AcqRel);
     }
 }
 

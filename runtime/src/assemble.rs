@@ -8,52 +8,38 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sedge_actors::{Guard, PluginSpec};
-use sedge_config::{Bus, Config, Destination, Gpio, Processor, Sensor};
-use sedge_hal::{I2cBus, Lines, SimBus};
+use sedge_config::{Address, Config, Destination, Processor, Sensor};
+use sedge_hal::{Seat, Supply};
 use sedge_mqtt::MqttBridge;
 use sedge_plugin::prelude::*;
+use sedge_plugins::bus::BusPlugin;
 use sedge_plugins::destinations::{self, Start};
 use sedge_plugins::plausible::Plausible;
 use sedge_plugins::processor::{Applies, ProcessorArgs, ProcessorPlugin};
 use sedge_plugins::prometheus::{self, Prometheus};
-use sedge_plugins::relay::{self, Relay, RelayArgs};
 use sedge_plugins::sensor::{SensorArgs, SensorPlugin};
 use sedge_plugins::system::{self, System, SystemArgs};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use crate::catalogue::BusSettings;
-use crate::extend;
-
-/// A bus that was opened.
-#[derive(Clone)]
-enum Opened {
-    I2c(I2cBus),
-    Gpio(Lines),
-    Sim(SimBus, I2cBus),
-}
-
-/// A bus as it was opened, with the fingerprint of what the config said.
-struct Known {
-    fingerprint: u64,
-    opened: Result<Opened, String>,
-    /// The devices on a simulated bus: one that goes on must not be made anew under its driver.
-    simulated: BTreeMap<Id, u64>,
-}
+use crate::buses::{Buses, Opened};
+use crate::{extend, gpio};
 
 /// The hardware of a node, and how plugins are made of a config for it. Outlives reloads.
 pub struct House {
     clock: Arc<dyn Clock>,
-    buses: BTreeMap<String, Known>,
+    buses: Buses,
+    /// What switches the supply of sensors, by the id of its section.
+    supplies: BTreeMap<Id, Supply>,
 }
 
 /// The bridge, as it is to be, with the fingerprint of its settings.
 pub type Bridge = (sedge_mqtt::Settings, u64);
 
 impl House {
-    /// A house without hardware.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, buses: BTreeMap::new() }
+    /// A house without hardware, for a config that lies in `folder`.
+    pub fn new(clock: Arc<dyn Clock>, folder: PathBuf) -> Self {
+        Self { buses: Buses::new(clock.clone(), folder), clock, supplies: BTreeMap::new() }
     }
 
     /// The plugins of a config. `bridge` is left out where nothing is to be published. `load` names the only ones that are
@@ -64,8 +50,16 @@ impl House {
         bridge: Option<Bridge>,
         load: Option<&[String]>,
     ) -> Vec<PluginSpec> {
-        self.open(&config.buses);
-        let mut specs = Vec::new();
+        self.buses.open(&config.buses);
+        self.supplies.retain(|id, _| config.gpios.iter().any(|gpio| gpio.id == *id));
+        for gpio in config.gpios.iter().filter(|gpio| gpio.kind == "power") {
+            self.supplies.entry(gpio.id.clone()).or_insert_with(|| Supply::new(self.clock.clone()));
+        }
+        let mut specs: Vec<PluginSpec> = self
+            .buses
+            .threads()
+            .map(|(id, kind, bus, mark)| PluginSpec::new::<BusPlugin>(id, bus).kind(kind).fingerprint(mark))
+            .collect();
         if let Some((settings, fingerprint)) = bridge {
             let id = Id::sanitized("mqtt", "mqtt");
             specs.push(PluginSpec::new::<MqttBridge>(id, settings).fingerprint(fingerprint));
@@ -84,7 +78,7 @@ impl House {
         unknown(&config, &mut specs);
         specs.extend(config.processors.into_iter().map(|processor| self::processor(processor, &chains)));
         specs.extend(config.destinations.into_iter().map(destination));
-        specs.extend(config.gpios.into_iter().map(|gpio| self.relay(gpio)));
+        specs.extend(config.gpios.into_iter().map(|gpio| gpio::spec(gpio, &self.buses, &self.supplies)));
         specs.extend(config.sensors.into_iter().map(|sensor| self.sensor(sensor)));
         match load {
             Some(load) => specs.into_iter().map(|spec| restricted(spec, load)).collect(),
@@ -92,44 +86,9 @@ impl House {
         }
     }
 
-    /// Opens the buses that are new or have changed, and lets go of those that are gone.
-    fn open(&mut self, buses: &[Bus]) {
-        let mut before = std::mem::take(&mut self.buses);
-        let mut devices: BTreeMap<PathBuf, Id> = BTreeMap::new();
-        for bus in buses {
-            let device = device_named(bus).filter(|_| bus.kind != "sim");
-            if let Some(other) = device.and_then(|device| devices.insert(device, bus.id.clone())) {
-                let opened = Err(format!("bus `{other}` has the same device as bus `{}`", bus.id));
-                self.buses
-                    .insert(bus.id.to_string(), Known { fingerprint: 0, opened, simulated: BTreeMap::new() });
-                continue;
-            }
-            let fingerprint = bus.fingerprint();
-            let known = before.remove(bus.id.as_str()).filter(|known| known.fingerprint == fingerprint);
-            let known = known.unwrap_or_else(|| Known {
-                fingerprint,
-                opened: open(bus, &self.clock),
-                simulated: BTreeMap::new(),
-            });
-            self.buses.insert(bus.id.to_string(), known);
-        }
-    }
-
-    fn bus(&self, name: &str) -> Result<&Opened, String> {
-        match self.buses.get(name) {
-            Some(known) => known.opened.as_ref().map_err(Clone::clone),
-            None => Err(format!("there is no bus `{name}`")),
-        }
-    }
-
-    /// What the config says of an instance and of its bus, as a number.
-    fn fingerprint(&self, own: u64, bus: &str) -> u64 {
-        let bus = self.buses.get(bus).map_or(0, |known| known.fingerprint);
-        sedge_plugin::fnv1a(format!("{own:x} {bus:x}").as_bytes())
-    }
-
     fn sensor(&mut self, sensor: Sensor) -> PluginSpec {
-        let fingerprint = self.fingerprint(sensor.fingerprint(), sensor.bus.as_deref().unwrap_or_default());
+        let bus = sensor.bus.as_deref().unwrap_or_default();
+        let fingerprint = self.buses.fingerprint(sensor.fingerprint(), bus);
         let (id, kind) = (sensor.id.clone(), sensor.kind.clone());
         let spec = self
             .sensor_args(sensor, fingerprint)
@@ -138,53 +97,36 @@ impl House {
     }
 
     fn sensor_args(&mut self, sensor: Sensor, fingerprint: u64) -> Result<SensorArgs, Barred> {
-        let Sensor { id, kind, bus, address, every, settings, fault, enabled, .. } = sensor;
+        let Sensor { id, kind, bus, address, every, power, settings, fault, enabled, .. } = sensor;
         Barred::check(fault, enabled)?;
         let kind = extend::sensor(&kind).ok_or_else(|| format!("there is no kind `{kind}`"))?;
-        let (bus_name, address) = (bus.unwrap_or_default(), address.or(kind.addresses.first().copied()));
-        let address = address.ok_or_else(|| format!("a `{}` has no address", kind.kind))?;
-        let i2c = match self.bus(&bus_name)?.clone() {
-            Opened::I2c(i2c) => i2c,
-            Opened::Sim(sim, i2c) => {
-                let simulated = self.buses.get_mut(&bus_name).map(|known| &mut known.simulated);
-                if simulated.and_then(|all| all.insert(id.clone(), fingerprint)) != Some(fingerprint) {
-                    sim.simulate(&id, address, kind);
-                }
-                i2c
+        let bus_name = bus.unwrap_or_default();
+        let seat = seat(kind, address);
+        self.buses.simulate(&bus_name, &id, &seat, kind, fingerprint);
+        let bus = match self.buses.get(&bus_name)? {
+            Opened::Bus(bus) | Opened::Sim(_, bus) => bus.clone(),
+            Opened::Replay(cassette, bus) => {
+                cassette.fits(kind, &seat)?;
+                bus.clone()
             }
-            Opened::Gpio(_) => return Err(format!("`{bus_name}` is no I2C bus").into()),
+            Opened::Gpio(_) | Opened::Pwm(_) => {
+                return Err(format!("devices cannot sit on `{bus_name}`").into());
+            }
         };
-        Ok(SensorArgs { kind, bus: i2c, bus_name, address, every: every.0, settings: settings.into_value() })
-    }
-
-    fn relay(&self, gpio: Gpio) -> PluginSpec {
-        let fingerprint = self.fingerprint(gpio.fingerprint(), &gpio.bus);
-        let (id, kind) = (gpio.id.clone(), gpio.kind.clone());
-        let spec = self.relay_args(gpio).map(|args| PluginSpec::new::<Relay>(id.clone(), args));
-        spec.unwrap_or_else(|barred| barred.spec(id, &kind)).fingerprint(fingerprint)
-    }
-
-    fn relay_args(&self, gpio: Gpio) -> Result<RelayArgs, Barred> {
-        let Gpio { bus, line, settings, fault, enabled, .. } = gpio;
-        Barred::check(fault, enabled)?;
-        let lines = match self.bus(&bus)? {
-            Opened::Gpio(lines) => lines.clone(),
-            Opened::Sim(sim, _) => sim.lines(),
-            Opened::I2c(_) => return Err(format!("`{bus}` is no GPIO chip").into()),
-        };
-        let settings = read::<relay::Settings>(settings.into_value())?;
-        Ok(RelayArgs { lines, chip_name: bus, line: line.into(), settings })
+        let power = power.and_then(|power| self.supplies.get(&power).cloned());
+        let settings = settings.into_value();
+        Ok(SensorArgs { kind, bus, bus_name, seat, every: every.0, settings, power })
     }
 }
 
 /// Why an instance is not started.
-enum Barred {
+pub(crate) enum Barred {
     Disabled,
     Failed(String),
 }
 
 impl Barred {
-    fn check(fault: Option<String>, enabled: bool) -> Result<(), Self> {
+    pub(crate) fn check(fault: Option<String>, enabled: bool) -> Result<(), Self> {
         match fault {
             Some(fault) => Err(Self::Failed(fault)),
             None if enabled => Ok(()),
@@ -192,7 +134,7 @@ impl Barred {
         }
     }
 
-    fn spec(self, id: Id, kind: &str) -> PluginSpec {
+    pub(crate) fn spec(self, id: Id, kind: &str) -> PluginSpec {
         match self {
             Self::Disabled => PluginSpec::barred(id, kind, State::Disabled, None),
             Self::Failed(why) => PluginSpec::barred(id, kind, State::Failed, Some(why)),
@@ -206,12 +148,17 @@ impl From<String> for Barred {
     }
 }
 
-/// The same config with every bus simulated.
-pub fn simulated(mut config: Config) -> Config {
-    for bus in &mut config.buses {
-        bus.kind = "sim".into();
+/// Where a sensor sits, by what its kind takes.
+pub(crate) fn seat(kind: &SensorKind, address: Option<Address>) -> Seat {
+    match (kind.attachment, address) {
+        (_, Some(Address::Number(number))) => Seat::Number(number),
+        (_, Some(Address::Name(name))) => Seat::Name(name),
+        (Attachment::I2c { addresses, .. }, None) => {
+            addresses.first().map_or(Seat::Only, |&a| Seat::Number(a))
+        }
+        (Attachment::Spi { .. }, None) => Seat::Number(0),
+        (Attachment::Files { .. }, None) => Seat::Only,
     }
-    config
 }
 
 /// The guards of a config. One that cannot be understood lets nothing through.
@@ -237,39 +184,6 @@ pub fn guards(config: &Config) -> Vec<Guard> {
         }
     };
     config.guards.iter().filter(|guard| guard.enabled || guard.fault.is_some()).map(guard).collect()
-}
-
-fn open(bus: &Bus, clock: &Arc<dyn Clock>) -> Result<Opened, String> {
-    if let Some(fault) = &bus.fault {
-        return Err(format!("its bus `{}` is at fault: {fault}", bus.id));
-    }
-    let threads = |error: std::io::Error| format!("no thread for bus `{}`: {error}", bus.id);
-    if bus.kind == "sim" {
-        let sim = SimBus::new(bus.id.as_str(), clock.clone());
-        let i2c = sim.i2c().map_err(threads)?;
-        return Ok(Opened::Sim(sim, i2c));
-    }
-    let settings: BusSettings = read(bus.settings.clone().into_value())?;
-    let device = settings.device.map_or_else(|| device_of(&bus.id, &bus.kind), PathBuf::from);
-    match bus.kind.as_str() {
-        "i2c" => sedge_hal::i2c_bus(&device).map(Opened::I2c).map_err(threads),
-        _ => Ok(Opened::Gpio(sedge_hal::lines(&device))),
-    }
-}
-
-/// The device of a bus, where its settings can be read.
-fn device_named(bus: &Bus) -> Option<PathBuf> {
-    let settings: BusSettings = read(bus.settings.clone().into_value()).ok()?;
-    Some(settings.device.map_or_else(|| device_of(&bus.id, &bus.kind), PathBuf::from))
-}
-
-/// `/dev/i2c-1` for a bus called `i2c-1`; `/dev/gpiochip0` for one called `gpio0`.
-fn device_of(bus: &Id, kind: &str) -> PathBuf {
-    let number = bus.as_str().trim_start_matches(|c: char| !c.is_ascii_digit());
-    match kind {
-        "gpio" if !number.is_empty() => format!("/dev/gpiochip{number}").into(),
-        _ => format!("/dev/{bus}").into(),
-    }
 }
 
 fn processor(processor: Processor, chains: &[(Id, Vec<Id>)]) -> PluginSpec {
@@ -403,6 +317,6 @@ impl Named for Prometheus {
 }
 
 /// The config was checked against the schema of the kind, so what is wrong here is a hole in the schema.
-fn read<T: DeserializeOwned>(settings: Json) -> Result<T, String> {
+pub(crate) fn read<T: DeserializeOwned>(settings: Json) -> Result<T, String> {
     serde_json::from_value(settings).map_err(|error| format!("settings: {error}"))
 }

@@ -73,6 +73,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Check a config without starting anything
     Check(CheckArgs),
+    /// Look for what keeps a node from working, and say what to do about it
+    Doctor(DoctorArgs),
     /// Readings of nodes
     Readings {
         /// What to do.
@@ -239,8 +241,84 @@ pub struct TailArgs {
 /// What to do with sensors.
 #[derive(Debug, Subcommand)]
 pub enum SensorCommand {
-    /// List the kinds that a config may name
-    Kinds,
+    /// List the kinds that a config may name, or tell all about one
+    Kinds {
+        /// Only this one, with its settings and an example
+        #[arg(value_name = "KIND")]
+        kind: Option<String>,
+    },
+    /// Look for devices, and write the config for them
+    Scan(ScanArgs),
+    /// Read a sensor of the config: the latest reading of the node on this machine, else the device itself
+    Read(ReadArgs),
+    /// Record what a device and its driver say to each other, as a file that can be played again
+    Record(RecordArgs),
+}
+
+/// Which sensor to record, how long, and to where.
+#[derive(Debug, Clone, Args)]
+pub struct RecordArgs {
+    /// Its id in the config
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// How long
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub lasts: Every,
+    /// Where to write it [default: NAME.cassette]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite the file
+    #[arg(long)]
+    pub force: bool,
+    /// Simulate all buses
+    #[arg(long)]
+    pub sim: bool,
+}
+
+/// Where to look for devices.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Each I2C address is asked for one byte, as `i2cdetect -r` does, and for the id of the kinds that can be there; \
+nothing is set up or reset. That is safe for nearly all chips; a few are confused by it (some touch and battery chips, \
+chips on a bus of a display or a camera): do not scan a bus that you know nothing of. Some chips answer only after a command \
+and stay unseen. In the grid: a number answers, UU belongs to a driver of the kernel, ?? failed, -- is nobody."
+)]
+pub struct ScanArgs {
+    /// Only this bus: a name of the config, or a device such as /dev/i2c-1
+    #[arg(long, value_name = "BUS")]
+    pub bus: Option<String>,
+    /// Look below another root
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
+}
+
+/// Which sensor to read.
+#[derive(Debug, Clone, Args)]
+pub struct ReadArgs {
+    /// Its id in the config
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Go on until told to stop
+    #[arg(short, long)]
+    pub watch: bool,
+    /// End after so many readings
+    #[arg(short = 'n', long, value_name = "N", requires = "watch")]
+    pub count: Option<u64>,
+}
+
+impl ReadArgs {
+    /// How many readings are wanted; none for no end.
+    pub fn left(&self) -> Option<u64> {
+        if self.watch { self.count } else { Some(1) }
+    }
+}
+
+/// How to look for trouble.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// Look below another root
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
 }
 
 /// What to do with tools.

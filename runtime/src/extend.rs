@@ -78,6 +78,12 @@ impl Program {
         self
     }
 
+    /// With a kind of sensor on another bus, such as `SensorKind::spi::<Mine>()`.
+    pub fn sensor_kind(mut self, kind: SensorKind) -> Self {
+        self.sensors.push(kind);
+        self
+    }
+
     /// Runs the command line.
     pub fn main(self) -> ExitCode {
         // A second program in one process would be a bug of whoever wrote `main`: the first one stays.

@@ -17,12 +17,14 @@
 pub mod assemble;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
+pub mod buses;
 pub mod catalogue;
 pub mod cli;
 pub mod commands;
 pub mod control;
 pub mod exit;
 pub mod extend;
+mod gpio;
 mod http;
 pub mod load;
 mod log;
@@ -57,7 +59,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     let global = &cli.global;
     match &cli.command {
         Command::Check(args) => return commands::check::check(global, args),
-        Command::Sensor { command: SensorCommand::Kinds } => return commands::sensor::kinds(global),
+        Command::Sensor { command: SensorCommand::Kinds { kind } } => {
+            return commands::sensor::kinds(global, kind.as_deref());
+        }
         Command::Config { command: ConfigCommand::Show(args) } => {
             return commands::config::show(global, args);
         }
@@ -79,6 +83,16 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Run(args) if args.once => commands::once::once(global, args).await,
             Command::Run(args) => commands::run::run(global, args).await,
             Command::Demo(args) => commands::demo::demo(global, args).await,
+            Command::Doctor(args) => commands::doctor::doctor(global, args).await,
+            Command::Sensor { command: SensorCommand::Scan(args) } => {
+                commands::scan::scan(global, args).await
+            }
+            Command::Sensor { command: SensorCommand::Read(args) } => {
+                commands::read::read(global, args).await
+            }
+            Command::Sensor { command: SensorCommand::Record(args) } => {
+                commands::record::record(global, args).await
+            }
             Command::Readings { command: ReadingsCommand::Tail(args) } => {
                 commands::readings::tail(global, args).await
             }

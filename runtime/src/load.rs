@@ -41,6 +41,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Where the config lies: what its relative paths are below.
+    pub fn folder(&self) -> PathBuf {
+        let folder = self.file.as_deref().and_then(Path::parent);
+        folder.map(PathBuf::from).unwrap_or_default()
+    }
+
     /// Checks a text.
     pub fn new(file: &str, text: String) -> Self {
         Self::of(None, &[Layer::File { name: file.into(), text }])

@@ -65,7 +65,7 @@ pub(crate) fn own_socket_folder() -> io::Result<PathBuf> {
 }
 
 /// Whether this process may make files there.
-fn is_writable(folder: &Path) -> bool {
+pub(crate) fn is_writable(folder: &Path) -> bool {
     let probe = folder.join(format!(".sedge-{}", std::process::id()));
     let made = fs::File::create(&probe).is_ok();
     made && fs::remove_file(&probe).is_ok()

@@ -14,12 +14,18 @@ mod contract;
 mod demo;
 #[path = "promises/guide.rs"]
 mod guide;
+#[path = "promises/hardware.rs"]
+mod hardware;
 #[path = "promises/layers.rs"]
 mod layers;
 #[path = "promises/node.rs"]
 mod node;
 #[path = "promises/program.rs"]
 mod program;
+#[path = "promises/record.rs"]
+mod record;
+#[path = "promises/sysfs.rs"]
+mod sysfs;
 #[path = "promises/table.rs"]
 mod table;
 

@@ -34,7 +34,7 @@ pub struct RestartPolicy {
     pub intensity: usize,
     /// See [`intensity`](Self::intensity).
     pub window: Duration,
-    /// How often a plugin that failed too often, or that lacks something, is tried again.
+    /// How often a plugin that failed too often is tried again; the longest pause of one that lacks something.
     pub probe: Duration,
     /// After so long a run without failure the pauses begin small again.
     pub stable: Duration,
@@ -89,6 +89,8 @@ pub struct Lifecycle {
     restarts: u32,
     /// Failures in a row since it was last stable.
     row: u32,
+    /// Attempts in a row that found something lacking.
+    lacking: u32,
     failures: VecDeque<Duration>,
     started_at: Option<Duration>,
     /// Whether it was begun since it was discovered: from then on a start is a restart.
@@ -104,6 +106,7 @@ impl Lifecycle {
             reason: None,
             restarts: 0,
             row: 0,
+            lacking: 0,
             failures: VecDeque::new(),
             started_at: None,
             begun: false,
@@ -146,6 +149,7 @@ impl Lifecycle {
     /// It runs.
     pub fn started(&mut self, now: Duration) {
         self.started_at = Some(now);
+        self.lacking = 0;
         self.state = State::Running;
         self.reason = None;
     }
@@ -174,7 +178,10 @@ impl Lifecycle {
             End::Unmet(reason) => {
                 self.state = State::Skipped;
                 self.reason = Some(reason);
-                Todo::StartAfter(jittered(self.policy.probe, dice))
+                // What was unplugged is often back at once; what was never there seldom comes.
+                let pause = self.doubled(self.lacking);
+                self.lacking = self.lacking.saturating_add(1).min(31);
+                Todo::StartAfter(jittered(pause.min(self.policy.probe), dice))
             }
             End::Failed(reason) => {
                 if stable {
@@ -198,12 +205,16 @@ impl Lifecycle {
         Todo::Nothing
     }
 
+    fn doubled(&self, times: u32) -> Duration {
+        self.policy.first.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX))
+    }
+
     fn back_off(&mut self, now: Duration, dice: f64) -> Todo {
         self.failures.push_back(now);
         while self.failures.front().is_some_and(|&at| now.saturating_sub(at) > self.policy.window) {
             self.failures.pop_front();
         }
-        let doubled = self.policy.first.saturating_mul(1_u32.checked_shl(self.row).unwrap_or(u32::MAX));
+        let doubled = self.doubled(self.row);
         self.row = self.row.saturating_add(1).min(31);
         if self.failures.len() >= self.policy.intensity {
             while self.failures.len() > self.policy.intensity {
@@ -293,10 +304,19 @@ mod tests {
     }
 
     #[test]
-    fn an_unmet_need_is_skipped_and_probed() {
+    fn an_unmet_need_is_skipped_and_probed_soon_and_then_now_and_then() {
         let mut life = running();
-        let todo = life.ended(End::Unmet("no /dev/i2c-1".into()), S, 1.0);
-        assert_eq!((life.state(), todo), (State::Skipped, Todo::StartAfter(S * 60)));
+        let pauses: Vec<_> = (0..9)
+            .map(|_| {
+                let todo = life.ended(End::Unmet("no /dev/i2c-1".into()), S, 1.0);
+                assert_eq!(life.state(), State::Skipped);
+                todo
+            })
+            .collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60].map(|s| Todo::StartAfter(S * s)));
+        life.starting();
+        life.started(S);
+        assert_eq!(life.ended(End::Unmet("gone".into()), S, 1.0), Todo::StartAfter(S), "begins again");
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn every_end_says_what_is_to_be_done_and_why_it_ended() {
     let rows = [
         (End::Stopped, Todo::Nothing, None),
         (End::Idle, Todo::StartAfter(Duration::ZERO), None),
-        (End::Unmet("no plug".into()), Todo::StartAfter(policy.probe), Some("no plug")),
+        (End::Unmet("no plug".into()), Todo::StartAfter(policy.first), Some("no plug")),
         (End::Settings("no number".into()), Todo::Nothing, Some("no number")),
         (End::Failed("no luck".into()), Todo::StartAfter(policy.first), Some("no luck")),
     ];

@@ -1,5 +1,7 @@
 //! A mistake stays where it is.
 
+use sedge_config::Address;
+
 use super::{lines, parse};
 
 const BROKER: &str = "mqtt.embedded = true\n";
@@ -83,7 +85,11 @@ fn a_mistake_in_one_sensor_leaves_the_others_running() {
     let fault = bad.fault.as_deref().unwrap_or_default();
     assert!(fault.starts_with("sedge.toml:4:52: `soon` is not a duration"), "{fault}");
     assert!(fault.ends_with("(and 1 more)"), "{fault}");
-    assert_eq!((bad.kind.as_str(), bad.address), ("bme280", Some(0x76)), "the rest is known");
+    assert_eq!(
+        (bad.kind.as_str(), &bad.address),
+        ("bme280", &Some(Address::Number(0x76))),
+        "the rest is known"
+    );
 }
 
 #[test]
@@ -168,7 +174,7 @@ fn a_bus_that_is_not_there_or_does_not_serve_is_named() {
         ("sensor.a = { kind = 'sht3x' }", "missing key `bus`"),
         (
             "sensor.a = { kind = 'sht3x', bus = 'gpio0' }",
-            "needs a bus of kind `i2c`, but `gpio0` is of kind `gpio`",
+            "needs a bus of kind `i2c` or `tca9548a`, but `gpio0` is of kind `gpio`",
         ),
         ("gpio.a = { kind = 'relay', bus = 'i2c-1', line = 1 }", "buses that serve it: gpio0, s"),
     ] {

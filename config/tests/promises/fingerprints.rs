@@ -70,6 +70,7 @@ fn a_change_is_seen_in_what_it_is_of_and_nowhere_else() {
         ("offset = 1", "offset = 1\nevery = '11s'", "sensor"),
         ("offset = 1", "offset = 1\nenabled = false", "sensor"),
         ("offset = 1", "offset = 1\naddress = 0x77", "sensor"),
+        ("offset = 1", "offset = 1\npower = 'rail'", "sensor"),
         ("['p']", "[]", "sensor"),
         ("line = 1", "line = 2", "gpio"),
         ("pin = '1'", "pin = '2'", "plugin"),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sedge_config::{Layer, Outcome, Severity};
+use sedge_config::{Address, Layer, Outcome, Severity};
 
 use super::{catalogue, golden, lines};
 
@@ -63,7 +63,7 @@ fn the_later_layer_wins_and_tables_grow_together() {
     assert_eq!(lines(&outcome), [""; 0]);
     let config = outcome.config.expect("no mistake");
     let sensor = &config.sensors[0];
-    assert_eq!((sensor.every.0.as_secs(), sensor.address), (30, Some(0x77)));
+    assert_eq!((sensor.every.0.as_secs(), &sensor.address), (30, &Some(Address::Number(0x77))));
     assert_eq!(sensor.settings["mode"], "forced");
     assert_eq!(config.node.labels.len(), 2);
     assert_eq!(config.node.id.as_ref().map(|id| id.as_str()), Some("flag"));

@@ -17,6 +17,10 @@ fn whole_catalogue() -> Catalogue {
         name: name.into(),
         schema,
         addresses: addresses.into(),
+        buses: addresses
+            .iter()
+            .flat_map(|_| ["i2c".to_owned(), "tca9548a".to_owned(), "sim".to_owned()])
+            .collect(),
     };
     let none = json!({ "type": "object", "additionalProperties": false });
     catalogue.kinds.extend([
@@ -99,8 +103,11 @@ fn what_is_in_effect_is_valid_too() {
 const GOOD: &str = "mqtt = { embedded = true, keep_alive = '1m 30s' }
 bus.b = { kind = 'sim', seed = 1 }
 sensor.k = { kind = 'bme280', bus = 'b', address = 0x77, mode = 'forced', process = ['p'] }
-sensor.c = { kind = 'cpu', every = '500ms' }
+sensor.c = { kind = 'cpu', every = '500ms', power = 'rail' }
+sensor.t = { kind = 'max31855', bus = 'b', address = 15 }
+sensor.w = { kind = 'ds18b20', bus = 'b', address = '28-0316a2794cff' }
 gpio.g = { kind = 'relay', bus = 'b', line = 1, inverted = true }
+gpio.rail = { kind = 'power', bus = 'b', line = 2 }
 plugin.system = { every = '10s' }
 plugin.weather = { enabled = false }
 plugin.near = { kind = 'weather', api_token = 'x' }
@@ -141,6 +148,18 @@ fn what_is_wrong_is_so_for_both() {
         ("kind = 'sim', ", ""),
         ("bus = 'b', address", "address"),
         ("0x77", "0x78"),
+        ("0x77", "'0x77'"),
+        ("address = 15", "address = 16"),
+        ("address = 15", "address = -1"),
+        ("address = 15", "address = '15'"),
+        ("bus = 'b', address = 15", "address = 15"),
+        ("'28-0316a2794cff'", "28"),
+        ("'28-0316a2794cff'", "''"),
+        ("'28-0316a2794cff'", "'28/x'"),
+        ("'28-0316a2794cff'", "\"28\\u007f\""),
+        ("'28-0316a2794cff'", "true"),
+        ("bus = 'b', address = '28", "address = '28"),
+        ("'rail' }", "7 }"),
         ("'forced'", "'forcd'"),
         ("['p']", "'p'"),
         ("'cpu'", "'cpu', address = 1"),
@@ -189,6 +208,10 @@ fn descriptions_and_defaults_are_kept_and_nothing_is_null() {
     assert_eq!(at("/$defs/sensor.bme280/properties/every/default"), "10s");
     assert_eq!(at("/$defs/sensor.bme280/properties/mode/description"), "How it measures.");
     assert_eq!(at("/$defs/sensor.bme280/properties/address/enum"), json!([0x76, 0x77]));
+    assert_eq!(at("/$defs/sensor.max31855/properties/address/default"), 0);
+    assert_eq!(at("/$defs/sensor.max31855/properties/address/maximum"), 15);
+    assert_eq!(at("/$defs/sensor.ds18b20/properties/address/type"), "string");
+    assert_eq!(at("/$defs/sensor.cpu/properties/power/type"), "string");
     assert_eq!(at("/$defs/destination.http/description"), "Posts readings.");
     assert_eq!(at("/$defs/processor.derive.settings.To/description"), "A field.");
     assert_eq!(at("/properties/mqtt/properties/queue/default"), 10_000);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sedge_config::Address;
+
 use super::{lines, parse};
 
 const EXAMPLE: &str = r#"
@@ -33,7 +35,8 @@ fn the_first_example_of_the_readme_has_no_mistake() {
         (sensor.id.as_str(), sensor.kind.as_str(), sensor.bus.as_deref()),
         ("kitchen", "bme280", Some("i2c-1"))
     );
-    assert_eq!((sensor.address, sensor.every.0, &sensor.fault), (Some(0x76), Duration::from_secs(10), &None));
+    assert_eq!(sensor.address, Some(Address::Number(0x76)));
+    assert_eq!((sensor.every.0, &sensor.fault), (Duration::from_secs(10), &None));
     assert_eq!(config.plugins[0].settings["every"], "10s");
 }
 
@@ -48,7 +51,8 @@ fn what_is_left_out_has_its_default() {
         ("127.0.0.1:1883", 15)
     );
     let sensor = &config.sensors[0];
-    assert_eq!((sensor.address, sensor.every.0.as_secs(), sensor.enabled), (Some(0x44), 10, true));
+    assert_eq!(sensor.address, Some(Address::Number(0x44)));
+    assert_eq!((sensor.every.0.as_secs(), sensor.enabled), (10, true));
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub mod wire;
 
 pub use clock::Clock;
 pub use context::{BoxFuture, Context};
-pub use device::{BusError, I2cDevice};
+pub use device::{BusError, Device, FileDevice, I2cDevice, SpiDevice};
 pub use directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
 pub use duration::Every;
 pub use field::{Field, FieldKind};
@@ -52,14 +52,16 @@ pub use plugin::{Claims, Plugin, PluginError, chain};
 pub use processor::{Processor, ProcessorKind, Stage};
 pub use reading::{Boot, Draft, Frame, Quality, Reading, Sample, Taken, Value};
 pub use secret::{MASK, Secret};
-pub use sensor::{Driver, NoSettings, Sensor, SensorError, SensorKind};
+pub use sensor::{
+    Attachment, Driver, Identity, NoSettings, Operation, Sensor, SensorError, SensorKind, SpiMode, Sysfs,
+};
 pub use size::{Size, SizeError};
 pub use tool::{Annotations, Progress, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome, Tools};
 pub use unit::Unit;
 
 /// What a plugin's file imports: `use sedge_plugin::prelude::*;`
 pub mod prelude {
-    pub use crate::sim::I2cModel;
+    pub use crate::sim::{FileModel, I2cModel, SpiModel};
     pub use crate::topic::{Answer, Chained, Hooks, Link, Next, Observer, Options, Overflow, Step, Topic};
     pub use crate::topics;
     pub use crate::*;

@@ -128,7 +128,7 @@ impl PluginError {
     }
 }
 
-/// The text of an error and of all its causes, joined by `: `.
+/// The text of an error and of all its causes, joined by `: `. A cause that was quoted already is not said again.
 ///
 /// ```
 /// let inner = std::io::Error::other("wire loose");
@@ -138,8 +138,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let says = error.to_string();
+        if !text.ends_with(&says) {
+            text.push_str(": ");
+            text.push_str(&says);
+        }
         cause = error.source();
     }
     text

@@ -42,10 +42,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::device::{BusError, I2cDevice};
+use serde_json::Value as Json;
+
+use crate::device::{BusError, Device, FileDevice, I2cDevice, SpiDevice};
 use crate::field::Field;
 use crate::reading::Frame;
-use crate::sim::I2cModel;
+use crate::sim::{FileModel, I2cModel, SpiModel};
+use crate::tool::Annotations;
 
 /// The settings of a sensor that has none.
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
@@ -58,12 +61,20 @@ pub trait Sensor: Send + Sized + 'static {
     const KIND: &'static str;
     /// Maker, part and what it measures.
     const TITLE: &'static str;
-    /// The addresses that the chip can have, the usual one first.
-    const ADDRESSES: &'static [u8];
+    /// The I2C addresses that the chip can have, the usual one first.
+    const ADDRESSES: &'static [u8] = &[];
+    /// Where an I2C chip says what it is; for those who look for it before it is opened. [`open`](Self::open) checks it too.
+    const IDENTITY: Option<Identity> = None;
+    /// How a chip on SPI is spoken to.
+    const SPI: SpiMode = SpiMode { mode: 0, max_hz: 1_000_000 };
+    /// Where the kernel shows a device that it drives itself.
+    const SYSFS: Option<Sysfs> = None;
     /// What it measures.
     const FIELDS: &'static [Field];
-    /// What it sits on. [`I2cDevice`] is the only one so far.
-    type Device;
+    /// What it can be told to do; each becomes a tool, `ID_operation`.
+    const OPERATIONS: &'static [Operation] = &[];
+    /// What it sits on: [`I2cDevice`], [`SpiDevice`] or [`FileDevice`].
+    type Device: Device;
     /// Its own settings. Unknown keys are to be refused: `#[serde(deny_unknown_fields)]`.
     type Config: DeserializeOwned + JsonSchema;
 
@@ -79,8 +90,132 @@ pub trait Sensor: Send + Sized + 'static {
     /// Takes one reading: every field of [`FIELDS`](Self::FIELDS), as a value or as missing with a reason.
     fn read(&mut self, frame: &mut Frame) -> Result<(), SensorError>;
 
+    /// Does one of its [`OPERATIONS`](Self::OPERATIONS). `args` fit the operation's schema.
+    fn operate(&mut self, operation: &str, args: &Json) -> Result<Json, SensorError> {
+        let _ = args;
+        Err(SensorError::Garbage(format!("it cannot `{operation}`").into()))
+    }
+
+    /// Makes it safe before it is let go: outputs off. Errors have nobody to go to.
+    fn close(&mut self) {}
+
     /// A simulation of the chip at register level, whose values follow a slow curve. One seed, one curve.
-    fn simulate(seed: u64) -> Box<dyn I2cModel>;
+    fn simulate(seed: u64) -> Box<<Self::Device as Device>::Model>;
+}
+
+impl SensorError {
+    /// The reason of a value that is missing because of it, in a word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Bus(BusError::NoAnswer | BusError::Absent(_)) => "no_answer",
+            Self::Bus(BusError::Refused) => "refused",
+            Self::Bus(BusError::Timeout) => "timeout",
+            Self::Bus(BusError::Arbitration) => "arbitration",
+            Self::Bus(BusError::Busy) => "taken",
+            Self::Bus(BusError::Hung) => "hung",
+            Self::Bus(BusError::Gone(_)) => "no_bus",
+            Self::Bus(_) => "bus_error",
+            Self::WrongDevice { .. } => "wrong_device",
+            Self::Checksum => "crc",
+            Self::NotReady => "not_ready",
+            Self::Garbage(_) => "garbage",
+            Self::Settings(_) => "settings",
+            Self::Closed => "closed",
+            Self::Panicked(_) => "panicked",
+        }
+    }
+}
+
+/// Where an I2C chip says what it is: bytes that are written, and the number that is read back, high byte first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// What is written: the register, or a command.
+    pub register: &'static [u8],
+    /// How many bytes are read, at most four.
+    pub bytes: u8,
+    /// Which bits count.
+    pub mask: u32,
+    /// What they are.
+    pub value: u32,
+}
+
+impl Identity {
+    /// A register of eight bits.
+    pub const fn byte(register: &'static [u8], value: u8) -> Self {
+        Self { register, bytes: 1, mask: 0xFF, value: value as u32 }
+    }
+
+    /// A register of sixteen bits, high byte first.
+    pub const fn word(register: &'static [u8], value: u16) -> Self {
+        Self { register, bytes: 2, mask: 0xFFFF, value: value as u32 }
+    }
+
+    /// Where only some of the bits count.
+    pub const fn mask(self, mask: u32) -> Self {
+        Self { mask, ..self }
+    }
+
+    /// Reads what a device says of itself.
+    ///
+    /// # Errors
+    /// [`SensorError::WrongDevice`] with what was found; what the bus says.
+    pub fn check(&self, device: &mut I2cDevice) -> Result<(), SensorError> {
+        let mut buffer = [0; 4];
+        let read = &mut buffer[..usize::from(self.bytes.min(4))];
+        device.write_read(self.register, read)?;
+        let found = read.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)) & self.mask;
+        match found == self.value & self.mask {
+            true => Ok(()),
+            false => Err(SensorError::WrongDevice { expected: self.value, found }),
+        }
+    }
+}
+
+/// How a chip on SPI is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpiMode {
+    /// Clock polarity and phase as a number, 0 to 3.
+    pub mode: u8,
+    /// The fastest clock that the chip takes, in hertz.
+    pub max_hz: u32,
+}
+
+/// Where the kernel shows devices that it drives itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sysfs {
+    /// The kind of bus in the config: `w1`, `iio` or `hwmon`.
+    pub bus: &'static str,
+    /// How the device is called there: on `w1` its family, such as `28`, else what its file `name` says. Any, where none is
+    /// named.
+    pub names: &'static [&'static str],
+}
+
+/// Something that a device can be told to do.
+#[derive(Clone, Copy)]
+pub struct Operation {
+    /// Its name, the end of the tool's.
+    pub name: &'static str,
+    /// A short title.
+    pub title: &'static str,
+    /// What it does, in a sentence.
+    pub description: &'static str,
+    /// JSON Schema of its arguments.
+    pub input: fn() -> Json,
+    /// Hints for callers.
+    pub annotations: Annotations,
+}
+
+impl Operation {
+    /// An operation that takes `A`, a struct of its arguments, and may be done twice without harm.
+    pub const fn new<A: JsonSchema>(
+        name: &'static str,
+        title: &'static str,
+        description: &'static str,
+    ) -> Self {
+        let annotations =
+            Annotations { read_only: false, destructive: false, idempotent: true, open_world: false };
+        Self { name, title, description, input: || schemars::schema_for!(A).to_value(), annotations }
+    }
 }
 
 /// Why a sensor could not be opened or read.
@@ -124,6 +259,10 @@ pub trait Driver: Send {
     fn start(&mut self) -> Result<Option<Duration>, SensorError>;
     /// See [`Sensor::read`].
     fn read(&mut self, frame: &mut Frame) -> Result<(), SensorError>;
+    /// See [`Sensor::operate`].
+    fn operate(&mut self, operation: &str, args: &Json) -> Result<Json, SensorError>;
+    /// See [`Sensor::close`].
+    fn close(&mut self);
 }
 
 /// A wrapper, so that `driver.read(…)` in the tests of a driver can only mean [`Sensor::read`].
@@ -136,10 +275,50 @@ impl<S: Sensor> Driver for Opened<S> {
     fn read(&mut self, frame: &mut Frame) -> Result<(), SensorError> {
         self.0.read(frame)
     }
+    fn operate(&mut self, operation: &str, args: &Json) -> Result<Json, SensorError> {
+        self.0.operate(operation, args)
+    }
+    fn close(&mut self) {
+        self.0.close();
+    }
 }
 
 /// Opens a device with its settings.
-pub type Open = fn(I2cDevice, &serde_json::Value) -> Result<Box<dyn Driver>, SensorError>;
+pub type Open<D> = fn(D, &Json) -> Result<Box<dyn Driver>, SensorError>;
+
+/// What a kind sits on, how one is opened and how one is simulated.
+#[derive(Clone, Copy)]
+pub enum Attachment {
+    /// A chip on I2C.
+    I2c {
+        /// Its possible addresses, the usual one first.
+        addresses: &'static [u8],
+        /// Where it says what it is.
+        identity: Option<Identity>,
+        /// Opens one.
+        open: Open<I2cDevice>,
+        /// Simulates one.
+        simulate: fn(u64) -> Box<dyn I2cModel>,
+    },
+    /// A chip on SPI.
+    Spi {
+        /// How it is spoken to.
+        mode: SpiMode,
+        /// Opens one.
+        open: Open<SpiDevice>,
+        /// Simulates one.
+        simulate: fn(u64) -> Box<dyn SpiModel>,
+    },
+    /// A device that the kernel drives.
+    Files {
+        /// Where it is found.
+        place: Sysfs,
+        /// Opens one.
+        open: Open<FileDevice>,
+        /// Simulates one.
+        simulate: fn(u64) -> Box<dyn FileModel>,
+    },
+}
 
 /// A row of the table of kinds: all that a node knows of a kind without opening one.
 #[derive(Clone, Copy)]
@@ -148,33 +327,76 @@ pub struct SensorKind {
     pub kind: &'static str,
     /// Maker, part and what it measures.
     pub title: &'static str,
-    /// Its possible addresses, the usual one first.
-    pub addresses: &'static [u8],
     /// What it measures.
     pub fields: &'static [Field],
+    /// What it can be told to do.
+    pub operations: &'static [Operation],
     /// JSON Schema of its own settings.
-    pub schema: fn() -> serde_json::Value,
-    /// Opens one.
-    pub open: Open,
-    /// Simulates one.
-    pub simulate: fn(u64) -> Box<dyn I2cModel>,
+    pub schema: fn() -> Json,
+    /// What it sits on.
+    pub attachment: Attachment,
 }
 
 impl SensorKind {
-    /// The row of an I2C sensor.
+    /// The row of a sensor on I2C.
     pub const fn i2c<S: Sensor<Device = I2cDevice>>() -> Self {
+        Self::row::<S>(Attachment::I2c {
+            addresses: S::ADDRESSES,
+            identity: S::IDENTITY,
+            open: open::<S>,
+            simulate: S::simulate,
+        })
+    }
+
+    /// The row of a sensor on SPI.
+    pub const fn spi<S: Sensor<Device = SpiDevice>>() -> Self {
+        Self::row::<S>(Attachment::Spi { mode: S::SPI, open: open::<S>, simulate: S::simulate })
+    }
+
+    /// The row of a sensor that the kernel drives.
+    ///
+    /// # Panics
+    /// While compiling, when it does not say where it is found.
+    pub const fn files<S: Sensor<Device = FileDevice>>() -> Self {
+        match S::SYSFS {
+            Some(place) => {
+                Self::row::<S>(Attachment::Files { place, open: open::<S>, simulate: S::simulate })
+            }
+            None => panic!("a sensor that the kernel drives says where it is found: SYSFS"),
+        }
+    }
+
+    const fn row<S: Sensor>(attachment: Attachment) -> Self {
         Self {
             kind: S::KIND,
             title: S::TITLE,
-            addresses: S::ADDRESSES,
             fields: S::FIELDS,
+            operations: S::OPERATIONS,
             schema: || schemars::schema_for!(S::Config).to_value(),
-            open: |device, settings| {
-                let config = S::Config::deserialize(settings)
-                    .map_err(|e| SensorError::Settings(e.to_string().into()))?;
-                Ok(Box::new(Opened(S::open(device, config)?)))
-            },
-            simulate: S::simulate,
+            attachment,
         }
     }
+
+    /// Its possible I2C addresses, the usual one first; none where it is not on I2C.
+    pub const fn addresses(&self) -> &'static [u8] {
+        match self.attachment {
+            Attachment::I2c { addresses, .. } => addresses,
+            _ => &[],
+        }
+    }
+
+    /// The kind of bus in the config that it goes on, besides `sim` and `replay`.
+    pub const fn bus(&self) -> &'static str {
+        match self.attachment {
+            Attachment::I2c { .. } => "i2c",
+            Attachment::Spi { .. } => "spi",
+            Attachment::Files { place, .. } => place.bus,
+        }
+    }
+}
+
+fn open<S: Sensor>(device: S::Device, settings: &Json) -> Result<Box<dyn Driver>, SensorError> {
+    let config =
+        S::Config::deserialize(settings).map_err(|error| SensorError::Settings(error.to_string().into()))?;
+    Ok(Box::new(Opened(S::open(device, config)?)))
 }

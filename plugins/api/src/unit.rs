@@ -88,6 +88,28 @@ pub enum Unit {
     Foot,
     /// g/m³
     GramPerCubicMetre,
+    /// m/s²
+    MetrePerSecondSquared,
+    /// °/s
+    DegreePerSecond,
+    /// rpm
+    RevolutionPerMinute,
+    /// L
+    Litre,
+    /// L/min
+    LitrePerMinute,
+    /// m³
+    CubicMetre,
+    /// Wh
+    WattHour,
+    /// kWh
+    KilowattHour,
+    /// Ω
+    Ohm,
+    /// µT
+    Microtesla,
+    /// dBm
+    DecibelMilliwatt,
 }
 
 const TABLE: &[Row] = &[
@@ -125,6 +147,17 @@ const TABLE: &[Row] = &[
     Row(Unit::Inch, "in", "[in_i]"),
     Row(Unit::Foot, "ft", "[ft_i]"),
     Row(Unit::GramPerCubicMetre, "g/m³", "g/m3"),
+    Row(Unit::MetrePerSecondSquared, "m/s²", "m/s2"),
+    Row(Unit::DegreePerSecond, "°/s", "deg/s"),
+    Row(Unit::RevolutionPerMinute, "rpm", "{rpm}"),
+    Row(Unit::Litre, "L", "L"),
+    Row(Unit::LitrePerMinute, "L/min", "L/min"),
+    Row(Unit::CubicMetre, "m³", "m3"),
+    Row(Unit::WattHour, "Wh", "W.h"),
+    Row(Unit::KilowattHour, "kWh", "kW.h"),
+    Row(Unit::Ohm, "Ω", "Ohm"),
+    Row(Unit::Microtesla, "\u{b5}T", "uT"),
+    Row(Unit::DecibelMilliwatt, "dBm", "dB[mW]"),
 ];
 
 impl Unit {
@@ -187,6 +220,6 @@ mod tests {
             assert_eq!((unit.symbol(), unit.ucum()), (symbol, ucum));
             assert_eq!(Unit::from_symbol(symbol), Some(unit));
         }
-        assert_eq!(Unit::GramPerCubicMetre as usize + 1, TABLE.len(), "the last variant counts them");
+        assert_eq!(Unit::DecibelMilliwatt as usize + 1, TABLE.len(), "the last variant counts them");
     }
 }

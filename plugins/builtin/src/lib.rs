@@ -4,7 +4,8 @@
 //! - [`sensor`]: makes a plugin of a driver.
 //! - [`processors`]: what changes, judges or holds back readings, and the table of them.
 //! - [`processor`]: makes a plugin of a processor.
-//! - [`relay`], [`system`], [`plausible`], [`prometheus`]: plugins.
+//! - [`gpio`]: what sits on GPIO lines.
+//! - [`system`], [`plausible`], [`prometheus`]: plugins.
 //! - [`destinations`]: where readings go besides the broker, and the table of them.
 //!
 //! ```
@@ -16,18 +17,23 @@
 //!
 //! They use what a stranger's plugin uses, `sedge_plugin`, and reach hardware through `sedge_hal` alone.
 
+#[cfg(test)]
+mod bench;
+pub mod bus;
 pub mod destinations;
 mod flight;
+pub mod gpio;
 pub mod plausible;
 pub mod processor;
 pub mod processors;
 pub mod prometheus;
-pub mod relay;
 pub mod sensor;
 pub mod sensors;
 pub mod system;
 
 use sedge_plugin::{Manifest, Plugin, PluginInfo};
+
+pub use gpio::relay;
 
 /// Who made what comes with a node.
 pub(crate) const AUTHOR: &str = "Sedge";
@@ -58,7 +64,13 @@ impl Kind {
 }
 
 /// The kinds of a `[gpio.ID]` section.
-pub const GPIOS: &[Kind] = &[Kind::of::<relay::Relay>(|| schemars::schema_for!(relay::Settings).to_value())];
+pub const GPIOS: &[Kind] = &[
+    Kind::of::<gpio::counter::Counter>(|| schemars::schema_for!(gpio::counter::Settings).to_value()),
+    Kind::of::<gpio::input::Input>(|| schemars::schema_for!(gpio::input::Settings).to_value()),
+    Kind::of::<gpio::power::Power>(|| schemars::schema_for!(gpio::power::Settings).to_value()),
+    Kind::of::<gpio::pwm::PwmLine>(|| schemars::schema_for!(gpio::pwm::Settings).to_value()),
+    Kind::of::<gpio::relay::Relay>(|| schemars::schema_for!(gpio::relay::Settings).to_value()),
+];
 
 /// The plugins of a `[plugin.NAME]` section.
 pub const PLUGINS: &[Kind] = &[

@@ -31,8 +31,8 @@ pub struct Prepared {
     config: Config,
 }
 
-/// Makes a node of a config. `effective` is the config for plugins to see.
-pub fn prepare(config: Config, effective: Arc<Json>) -> Prepared {
+/// Makes a node of a config that lies in `folder`. `effective` is the config for plugins to see.
+pub fn prepare(config: Config, effective: Arc<Json>, folder: &Path) -> Prepared {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let info = info(&config, &*clock, Boot(random()));
     let around = Surroundings {
@@ -42,7 +42,7 @@ pub fn prepare(config: Config, effective: Arc<Json>) -> Prepared {
         config: effective,
     };
     let node = Node::within(info, clock.clone(), around).guards(guards(&config));
-    Prepared { node, config, house: House::new(clock) }
+    Prepared { node, config, house: House::new(clock, folder.into()) }
 }
 
 /// What is said of the node.

@@ -28,7 +28,8 @@ pub async fn once(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let loaded = load(global)?;
     loaded.show(global);
     let effective = loaded.effective.clone();
-    let prepared = node::prepare(usable(loaded, args)?, effective);
+    let folder = loaded.folder();
+    let prepared = node::prepare(usable(loaded, args)?, effective, &folder);
     let me = Id::sanitized("once", "once");
     let options = Options { capacity: 4096, ..Options::default() };
     let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, options.clone());
@@ -58,12 +59,13 @@ pub async fn once(global: &Global, args: &RunArgs) -> Result<(), Failure> {
 /// Whether every plugin that measures has said something, or has said why it does not.
 fn is_complete(node: &RunningNode, seen: &BTreeMap<Id, Arc<Reading>>) -> bool {
     let directory = node.directory();
-    let well = |id: &Id| {
-        directory.plugins.get(id).is_some_and(|s| matches!(s.state, State::Running | State::Starting))
-    };
+    let state = |id: &Id| directory.plugins.get(id).map(|status| status.state);
+    let well = |id: &Id| matches!(state(id), Some(State::Running | State::Starting));
+    // One that cannot be set up tells of it with a reading of nulls, and only then with its state.
+    let told = |id: &Id| seen.contains_key(id) && state(id) != Some(State::Starting);
     let measuring =
         directory.plugins.keys().filter(|id| id.as_str() == "system" || directory.sensors.contains_key(*id));
-    measuring.into_iter().all(|id| seen.contains_key(id) || !well(id))
+    measuring.into_iter().all(|id| told(id) || !well(id))
 }
 fn print(global: &Global, directory: &Directory, seen: &BTreeMap<Id, Arc<Reading>>) -> Result<(), Failure> {
     let amiss: Vec<&Arc<PluginStatus>> = directory

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::node;
-use crate::assemble::{Bridge, House, guards, simulated};
+use crate::assemble::{Bridge, House, guards};
+use crate::buses::simulated;
 use crate::cli::{Global, RunArgs};
 use crate::control;
 use crate::exit::Failure;
@@ -31,7 +32,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
     let loaded = load(global)?;
     loaded.show(global);
-    let effective = loaded.effective.clone();
+    let (effective, folder) = (loaded.effective.clone(), loaded.folder());
     let config = overridden(usable(loaded, args)?, global)?;
     let (mqtt, data) = (config.mqtt.clone(), config.node.data.clone());
     let id = config.node.id.clone().unwrap_or_else(node::host_id);
@@ -41,7 +42,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
         )));
     }
     tell_of_restriction(&config);
-    let prepared = node::prepare(config, effective);
+    let prepared = node::prepare(config, effective, &folder);
 
     #[cfg(feature = "embedded-broker")]
     let broker = match mqtt.embedded {

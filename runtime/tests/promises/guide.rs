@@ -5,6 +5,11 @@
 #[path = "guide/main.rs"]
 mod program;
 
+/// The example of the page about drivers.
+#[allow(dead_code)]
+#[path = "guide/opt3001.rs"]
+mod opt3001;
+
 const GUIDE: &str = include_str!("../../../plugins/README.md");
 
 #[test]
@@ -18,6 +23,14 @@ fn every_block_of_the_authors_guide_is_a_file_that_is_tested() {
 }
 
 #[test]
+fn the_example_driver_is_a_file_that_is_tested_and_goes_into_a_program() {
+    const PAGE: &str = include_str!("../../../plugins/builtin/README.md");
+    let block = PAGE.split_once("```rust,ignore\n").unwrap().1.split_once("```").unwrap().0;
+    assert_eq!(block, include_str!("guide/opt3001.rs"), "copy the file into the page");
+    let _ = sedge::with().sensor::<opt3001::Opt3001>();
+}
+
+#[test]
 fn the_config_of_the_authors_guide_is_right() {
     let toml = GUIDE.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
     let mut catalogue = sedge::catalogue::catalogue();
@@ -26,6 +39,7 @@ fn the_config_of_the_authors_guide_is_right() {
         name: name.into(),
         schema,
         addresses: Vec::new(),
+        buses: Vec::new(),
     };
     // Their settings are checked where they are used: in their own tests.
     let any = || serde_json::json!({ "type": "object" });

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("sedge-host", "plugins/host", &["sedge-plugin"]),
     ("sedge-mqtt", "plugins/mqtt", &["sedge-plugin"]),
     ("sedge-plugins", "plugins/builtin", &["sedge-plugin", "sedge-hal"]),
+    ("sedge-virtual-pi", "deploy/virtual-pi", &["sedge-plugin", "sedge-plugins"]),
     (
         "sedge",
         "runtime",
@@ -79,6 +80,18 @@ fn every_member_of_the_workspace_has_a_layer() {
     let members: BTreeSet<&str> =
         members.trim_end_matches(']').split(',').map(|m| m.trim().trim_matches('"')).collect();
     assert_eq!(members, LAYERS.iter().map(|layer| layer.1).collect());
+}
+
+#[test]
+fn unsafe_code_stands_in_one_file() {
+    let with: Vec<String> = LAYERS
+        .iter()
+        .flat_map(|(_, folder, _)| sources(&format!("{folder}/src")))
+        .filter(|(_, text)| text.lines().any(|line| line.contains("unsafe {") || line.contains("unsafe fn")))
+        .map(|(file, _)| file)
+        .collect();
+    assert_eq!(with.len(), 1, "{with:?}");
+    assert!(with[0].ends_with("hal/src/linux/ioctl.rs"), "{with:?}");
 }
 
 /// All Rust files below a folder.

@@ -238,7 +238,8 @@ fn it_stops_at_once_also_with_open_connections_and_the_same_port_can_be_taken_ag
 
 #[test]
 fn dropped_without_a_teardown_it_frees_its_port() {
-    let (address, exporter) = serve(&TestNode::new(), "127.0.0.1:0").unwrap();
+    // An address of its own, so that no other test takes the port that became free.
+    let (address, exporter) = serve(&TestNode::new(), "127.0.0.2:0").unwrap();
     assert!(ask(address, b"GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200"));
     drop(exporter);
     // The listener goes on its own thread: one that still gets in is let out when it has gone.

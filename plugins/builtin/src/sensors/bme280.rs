@@ -38,6 +38,7 @@ impl Sensor for Bme280 {
     const KIND: &'static str = "bme280";
     const TITLE: &'static str = "Bosch BME280 temperature, humidity and pressure sensor";
     const ADDRESSES: &'static [u8] = &[0x76, 0x77];
+    const IDENTITY: Option<Identity> = Some(Identity::byte(&[ID], BME280_ID));
     const FIELDS: &'static [Field] = &[
         Field::new("temperature", Unit::Celsius).class("temperature").range(CELSIUS.0, CELSIUS.1),
         Field::new("humidity", Unit::Percent).class("humidity").precision(1).range(0.0, 100.0),

@@ -13,6 +13,8 @@ const CONFIGURATION: u8 = 0x01;
 const DEVICE_ID: u8 = 0x0F;
 
 const TMP117_ID: u16 = 0x0117;
+/// The top four bits are the revision of the silicon.
+const IDENTITY: Identity = Identity::word(&[DEVICE_ID], TMP117_ID).mask(0x0FFF);
 /// MOD = one-shot, AVG = 8 samples (section 7.6.1.2).
 const ONE_SHOT: u16 = 0b11 << 10 | 0b01 << 5;
 const DATA_READY: u16 = 1 << 13;
@@ -40,17 +42,15 @@ impl Sensor for Tmp117 {
     const KIND: &'static str = "tmp117";
     const TITLE: &'static str = "Texas Instruments TMP117 temperature sensor";
     const ADDRESSES: &'static [u8] = &[0x48, 0x49, 0x4A, 0x4B];
+    const IDENTITY: Option<Identity> = Some(IDENTITY);
     const FIELDS: &'static [Field] =
         &[Field::new("temperature", Unit::Celsius).class("temperature").precision(3).range(-55.0, 150.0)];
     type Device = I2cDevice;
     type Config = Settings;
 
     fn open(mut device: I2cDevice, settings: Settings) -> Result<Self, SensorError> {
-        // The top four bits are the revision of the silicon.
-        match device.read_u16_be(DEVICE_ID)? & 0x0FFF {
-            TMP117_ID => Ok(Self { device, settings }),
-            found => Err(SensorError::WrongDevice { expected: TMP117_ID.into(), found: found.into() }),
-        }
+        IDENTITY.check(&mut device)?;
+        Ok(Self { device, settings })
     }
 
     fn start(&mut self) -> Result<Option<Duration>, SensorError> {

@@ -180,6 +180,29 @@ impl Remote {
         Ok(found.first().map(|message| message.payload == ONLINE.as_bytes()))
     }
 
+    /// Tries whether this user may publish below a node's topic. What is published is empty, at a topic that nobody uses.
+    ///
+    /// # Errors
+    /// [`RemoteError::Denied`] where the broker says no; one that takes what it then drops cannot be told.
+    pub async fn try_to_publish(&self, node: &Id) -> Result<(), RemoteError> {
+        let message = Message { topic: self.base.filter(&format!("{node}/_try")), ..Message::default() };
+        let (done, answered) = oneshot::channel();
+        self.command(Command::Try { message, done }).await?;
+        answer(PATIENCE, answered).await
+    }
+
+    /// Tries whether this user may hear the calls of a node's tools.
+    ///
+    /// # Errors
+    /// [`RemoteError::Denied`] where the broker says no.
+    pub async fn try_to_hear_calls(&self, node: &Id) -> Result<(), RemoteError> {
+        let (sink, _) = mpsc::channel(1);
+        let filter = self.base.filter(&format!("{node}/tool/+/call"));
+        let (done, answered) = oneshot::channel();
+        self.command(Command::Tail { filter, sink, done }).await?;
+        answer(PATIENCE, answered).await
+    }
+
     /// Calls a tool and waits for what becomes of it. What the tool itself says, also its error, stands in the result. How
     /// far it is goes to `progress`.
     pub async fn call(

@@ -31,9 +31,26 @@ type Done<T> = oneshot::Sender<Result<T, RemoteError>>;
 
 /// What a [`Remote`](super::Remote) wants.
 pub(super) enum Command {
-    Retained { filter: String, done: Done<Vec<Incoming>> },
-    Tail { filter: String, sink: mpsc::Sender<Result<Sighting, RemoteError>>, done: Done<()> },
-    Call { node: Id, message: Message, progress: Progress, done: Done<ResultFrame> },
+    Retained {
+        filter: String,
+        done: Done<Vec<Incoming>>,
+    },
+    Tail {
+        filter: String,
+        sink: mpsc::Sender<Result<Sighting, RemoteError>>,
+        done: Done<()>,
+    },
+    Call {
+        node: Id,
+        message: Message,
+        progress: Progress,
+        done: Done<ResultFrame>,
+    },
+    /// Publish, and hear whether the broker takes it.
+    Try {
+        message: Message,
+        done: Done<()>,
+    },
 }
 
 /// A call whose result is waited for.
@@ -62,6 +79,7 @@ struct Watch {
 enum Sent {
     Fence(u64),
     Call(Vec<u8>),
+    Try(Done<()>),
 }
 
 pub(super) struct Worker {
@@ -153,6 +171,8 @@ impl Worker {
                 }
             }
             Command::Call { node, message, progress, done } => self.call(node, message, progress, done),
+            // Where it cannot be handed over, `done` is dropped, and whoever asked knows.
+            Command::Try { message, done } => drop(self.publish(message, Sent::Try(done))),
         }
     }
 
@@ -209,6 +229,13 @@ impl Worker {
                     let _ =
                         done.send(Err(RemoteError::Denied(format!("calling a tool of `{node}`: {error}"))));
                 }
+            }
+            (Some(Sent::Try(done)), ack) => {
+                // Whoever asked may have gone.
+                let _ = done.send(match ack {
+                    Ack::Refused(error) => Err(RemoteError::Denied(error.into())),
+                    Ack::Taken | Ack::NobodyListens => Ok(()),
+                });
             }
             (Some(Sent::Call(key)), Ack::NobodyListens) => {
                 if let Some(Waiting { node, done, .. }) = self.calls.remove(&key) {

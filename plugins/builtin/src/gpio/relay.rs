@@ -19,6 +19,7 @@ use sedge_hal::{LineError, Lines, OutputLine};
 use sedge_plugin::prelude::*;
 use serde_json::{Value as Json, json};
 
+use super::{ON, at_least_a_second, descriptor, unclaimed};
 use crate::AUTHOR;
 
 /// Settings of a `kind = "relay"` line.
@@ -52,8 +53,6 @@ pub struct RelayArgs {
     /// Its settings.
     pub settings: Settings,
 }
-
-const FIELDS: &[Field] = &[Field::new("on", Unit::None).kind(FieldKind::State)];
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -95,22 +94,13 @@ impl Plugin for Relay {
 
     async fn setup(args: &RelayArgs, ctx: Context) -> Result<Self, PluginError> {
         let RelayArgs { lines, chip_name, line, settings } = args;
-        if settings.every < Every::secs(1) {
-            return Err(PluginError::Settings(format!("every = \"{}\": at least 1s", settings.every).into()));
-        }
+        at_least_a_second(settings.every)?;
         let (set, toggle) = names(ctx.id())
             .map_err(|error| PluginError::Settings(format!("its tools need a shorter id: {error}").into()))?;
-        let place = format!("{chip_name}/{line}");
-        let Manifest { name, version, .. } = Self::MANIFEST;
-        let descriptor = SensorDescriptor::new(ctx.id().clone(), name, version, &place, FIELDS);
-        ctx.announce(descriptor.every(settings.every.0));
+        ctx.announce(descriptor::<Self>(&ctx, chip_name, *line, ON).every(settings.every.0));
 
         let initial = settings.initial.unwrap_or(settings.safe);
-        let line = lines.output(*line, initial, settings.active_low).map_err(|error| match error {
-            LineError::Gone(text) => PluginError::Unmet(text.into()),
-            error @ LineError::NoSuchLine { .. } => PluginError::Settings(error.to_string().into()),
-            error => PluginError::failed(error.to_string()),
-        })?;
+        let line = lines.output(*line, initial, settings.active_low).map_err(unclaimed)?;
         Ok(Self { ctx, line: Some(line), settings: settings.clone(), set, toggle })
     }
 
@@ -123,12 +113,16 @@ impl Plugin for Relay {
     }
 
     async fn tick(&mut self) -> Result<(), PluginError> {
-        let on = self.line()?.get().map_err(|error| PluginError::failed(error.to_string()))?;
+        let on = self.line()?.get().map_err(unclaimed)?;
         self.tell(on).await
     }
 
     async fn teardown(&mut self) -> Result<(), PluginError> {
-        self.make_safe()
+        match self.make_safe() {
+            // What is not there any more cannot be made safe.
+            Err(LineError::Gone(_)) => Ok(()),
+            made => made.map_err(unclaimed),
+        }
     }
 }
 
@@ -144,9 +138,9 @@ impl Relay {
     }
 
     /// Sets the safe level and lets go of the line.
-    fn make_safe(&mut self) -> Result<(), PluginError> {
+    fn make_safe(&mut self) -> Result<(), LineError> {
         let Some(line) = self.line.take() else { return Ok(()) };
-        line.set(self.settings.safe).map_err(|error| PluginError::failed(error.to_string()))
+        line.set(self.settings.safe)
     }
 }
 

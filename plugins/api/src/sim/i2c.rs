@@ -1,17 +1,6 @@
-//! Simulated chips, at the level of bytes on the wire, so that the real driver runs without hardware.
-//!
-//! ```
-//! use sedge_plugin::sim::Curve;
-//! use std::time::Duration;
-//! let room = Curve::new(7, 21.0, 3.0);
-//! let t = room.at(Duration::from_secs(600));
-//! assert!((18.0..=24.0).contains(&t));
-//! assert_eq!(t, Curve::new(7, 21.0, 3.0).at(Duration::from_secs(600)), "one seed, one curve");
-//! ```
-//!
-//! A model keeps no time of its own: it is told what time it is with each transfer.
+//! Chips on I2C.
 
-use std::f64::consts::TAU;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
@@ -24,34 +13,6 @@ pub trait I2cModel: Send {
     fn write(&mut self, bytes: &[u8], now: Duration) -> Result<(), BusError>;
     /// The master reads from it.
     fn read(&mut self, buffer: &mut [u8], now: Duration) -> Result<(), BusError>;
-}
-
-/// A slow curve around a middle: one turn in about an hour, a smaller ripple of some minutes. Its phase is the seed's.
-#[derive(Debug, Clone, Copy)]
-pub struct Curve {
-    middle: f64,
-    swing: f64,
-    phase: f64,
-}
-
-impl Curve {
-    /// A curve between `middle - swing` and `middle + swing`.
-    pub fn new(seed: u64, middle: f64, swing: f64) -> Self {
-        // The finaliser of SplitMix64: neighbouring seeds give unrelated phases.
-        let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        Self { middle, swing, phase: (z >> 11) as f64 / (1_u64 << 53) as f64 }
-    }
-
-    /// The value at a time.
-    pub fn at(&self, now: Duration) -> f64 {
-        let hours = now.as_secs_f64() / 3600.0;
-        let slow = ((hours + self.phase) * TAU).sin();
-        let ripple = ((hours * 17.0 + self.phase * 5.0) * TAU).sin();
-        self.middle + self.swing * (0.9 * slow + 0.1 * ripple)
-    }
 }
 
 type Live = Box<dyn FnMut(&mut Registers, Duration) + Send>;
@@ -120,6 +81,49 @@ impl I2cModel for RegisterFile {
         for byte in buffer {
             *byte = self.registers.get(self.registers.pointer);
             self.registers.pointer = self.registers.pointer.wrapping_add(1);
+        }
+        Ok(())
+    }
+}
+
+type LiveWords = Box<dyn FnMut(&mut BTreeMap<u8, u16>, Duration) + Send>;
+
+/// A chip whose registers are words, high byte first, as those of Texas Instruments are: the first byte written names one,
+/// two more fill it. A register that is not there reads as zero.
+pub struct WordFile {
+    words: BTreeMap<u8, u16>,
+    pointer: u8,
+    live: LiveWords,
+}
+
+impl WordFile {
+    /// A chip with these registers, which brings them up to date before each read.
+    pub fn new(
+        words: &[(u8, u16)],
+        live: impl FnMut(&mut BTreeMap<u8, u16>, Duration) + Send + 'static,
+    ) -> Self {
+        Self { words: words.iter().copied().collect(), pointer: 0, live: Box::new(live) }
+    }
+}
+
+impl I2cModel for WordFile {
+    fn write(&mut self, bytes: &[u8], _: Duration) -> Result<(), BusError> {
+        match *bytes {
+            [register, high, low, ..] => {
+                self.pointer = register;
+                self.words.insert(register, u16::from_be_bytes([high, low]));
+            }
+            [register, ..] => self.pointer = register,
+            [] => {}
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8], now: Duration) -> Result<(), BusError> {
+        (self.live)(&mut self.words, now);
+        let word = self.words.get(&self.pointer).copied().unwrap_or_default();
+        for (to, from) in buffer.iter_mut().zip(word.to_be_bytes().into_iter().cycle()) {
+            *to = from;
         }
         Ok(())
     }

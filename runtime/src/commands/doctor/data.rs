@@ -1,0 +1,69 @@
+//! Whether there is a place for what the node keeps.
+
+use std::path::Path;
+
+use nix::sys::statvfs::statvfs;
+
+use super::{Finding, Patient};
+use crate::place;
+
+/// Less than this many bytes left is little, and less than a tenth of that nothing.
+const LITTLE: u64 = 200 * 1024 * 1024;
+
+pub(super) fn check(patient: &Patient) -> Vec<Finding> {
+    let Some(folder) = place::data(patient.config.node.data.as_deref(), &patient.id) else {
+        return vec![Finding::warn(
+            "data",
+            "there is no place for what plugins keep",
+            "set `data` in `[node]`, or make /var/lib/sedge for the user that runs the node",
+        )];
+    };
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
+    // It is made when it is needed.
+    let Some(there) = folder.ancestors().find(|folder| folder.exists()) else { return Vec::new() };
+    let shown = folder.display();
+    let mut found = vec![if is_read_only(patient, there) {
+        Finding::fail(
+            "data",
+            format!("{shown} is on a file system that is mounted read-only"),
+            "`sudo mount -o remount,rw /`; after a power cut see `dmesg` for errors of the card; else set `data` in `[node]`",
+        )
+    } else if !place::is_writable(there) {
+        Finding::fail(
+            "data",
+            format!("{shown} may not be written by this user"),
+            format!(
+                "`sudo chown -R $USER {}`, run this as the user that runs the node, or set `data` in `[node]`",
+                there.display()
+            ),
+        )
+    } else {
+        Finding::ok("data", format!("{shown} can be written"))
+    }];
+    if let Ok(space) = statvfs(there) {
+        // Of 32 bits on some boards.
+        #[allow(clippy::useless_conversion)]
+        let bytes = |blocks: nix::libc::fsblkcnt_t| u64::from(blocks) * u64::from(space.fragment_size());
+        let (free, all) = (bytes(space.blocks_available()), bytes(space.blocks()));
+        let what = format!("{} of {} MB are free at {shown}", free / 1_000_000, all / 1_000_000);
+        let remedy = "make room: `sudo journalctl --vacuum-size=50M`, `sudo apt clean`";
+        found.push(match free {
+            free if free < LITTLE / 10 => Finding::fail("disk", what, remedy),
+            free if free < LITTLE => Finding::warn("disk", what, remedy),
+            _ => Finding::ok("disk", what),
+        });
+    }
+    found
+}
+
+/// Whether the file system that a folder is on is mounted so: the mount with the longest path above it, of those the last.
+fn is_read_only(patient: &Patient, folder: &Path) -> bool {
+    let mounts = patient.text("/proc/mounts").unwrap_or_default();
+    let mount = |line: &str| {
+        let mut words = line.split(' ').skip(1);
+        let (at, options) = (words.next()?.replace("\\040", " "), words.nth(1)?);
+        let depth = Path::new(&at).components().count();
+        folder.starts_with(&at).then(|| (depth, options.split(',').any(|option| option == "ro")))
+    };
+    mounts.lines().filter_map(mount).max_by_key(|(depth, _)| *depth).is_some_and(|(_, read_only)| read_only)
+}
