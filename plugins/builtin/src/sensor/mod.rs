@@ -19,7 +19,7 @@
 //! assert_eq!(node.submitted()[0].frame.samples.len(), 3);
 //! ```
 //!
-//! A device that fails is brought back by the [`ladder`]; what no rung brings back the supervisor leaves alone for a growing
+//! A device that fails is brought back rung by rung ([`Rung`]); what no rung brings back the supervisor leaves alone for a growing
 //! while, and tries again. It must not invent a value: a reading that could not be taken is one of missing values.
 
 mod ladder;
