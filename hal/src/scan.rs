@@ -91,8 +91,11 @@ pub fn i2c(
         all.extend(at(ways, address, kinds, care(address))?);
     }
     let timed_out = |found: &Found| found.presence == Presence::Failed(BusError::Timeout);
+    // What is left alone is well: somebody reads it.
+    let nobody =
+        ADDRESSES.into_iter().all(|address| care(address) != Care::Leave) && all.iter().all(timed_out);
     match all.iter().filter(|found| timed_out(found)).count() {
-        count if count >= HELD_FROM && all.iter().all(timed_out) => Err(BusError::Timeout),
+        count if count >= HELD_FROM && nobody => Err(BusError::Timeout),
         count if count >= HELD_FROM => Ok(all.into_iter().filter(|found| !timed_out(found)).collect()),
         _ => Ok(all),
     }
@@ -431,6 +434,8 @@ mod tests {
         };
         let found = i2c(&mut vague, &KINDS, &|_| Care::Identify).unwrap();
         assert_eq!(found.iter().map(|found| found.address).collect::<Vec<_>>(), [0x48]);
+        let care = |address| if address == 0x48 { Care::Leave } else { Care::Identify };
+        assert_eq!(i2c(&mut vague, &KINDS, &care).map(|found| found.len()), Ok(0), "somebody reads that one");
         let mut gone = |_| Err(BusError::Gone("no bus".into()));
         assert_eq!(i2c(&mut gone, &KINDS, &|_| Care::Identify).err(), Some(BusError::Gone("no bus".into())));
     }
