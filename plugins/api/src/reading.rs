@@ -137,6 +137,20 @@ impl Frame {
         self.samples.push(sample);
     }
 
+    /// Adds a value at which the device `cut` what it measured `off`: the true one is there or beyond. It is marked as out of
+    /// range where that is so.
+    pub fn push_cut_off(
+        &mut self,
+        field: impl Into<Cow<'static, str>>,
+        value: impl Into<Value>,
+        cut_off: bool,
+    ) {
+        self.push(field, value);
+        if let (true, Some(sample)) = (cut_off, self.samples.last_mut()) {
+            sample.quality = Quality::OutOfRange;
+        }
+    }
+
     /// Adds a value that could not be taken, with a short reason such as `crc`.
     pub fn missing(&mut self, field: impl Into<Cow<'static, str>>, reason: impl Into<Cow<'static, str>>) {
         let sample = Sample { field: field.into(), value: Err(reason.into()), quality: Quality::Ok };

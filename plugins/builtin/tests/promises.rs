@@ -111,7 +111,11 @@ fn the_table_names_every_file_in_the_folder() {
         .filter(|name| name != "mod")
         .collect();
     let kinds: BTreeSet<String> = KINDS.iter().map(|kind| kind.kind.to_string()).collect();
-    assert_eq!(files, kinds, "a kind has a file of its name in src/sensors and a row in KINDS");
+    let odd: Vec<_> = files.symmetric_difference(&kinds).collect();
+    assert!(
+        odd.is_empty(),
+        "a kind has a file of its name in src/sensors and a row in KINDS: not so {odd:?}"
+    );
     assert_eq!(kinds.len(), KINDS.len(), "two rows have one name");
 }
 
@@ -143,9 +147,33 @@ fn a_chip_that_says_what_it_is_is_recognised_and_another_is_refused() {
         let right = bench(Chip::of(kind, 1));
         assert_eq!(identity.check(&mut right.bus.device(0x40)), Ok(()), "{}", kind.kind);
         let other = bench(Chip::I2c(Box::new(RegisterFile::new(&[]))));
-        assert!(other.open(kind, &no_settings()).is_err(), "{}: zeros are not its id", kind.kind);
+        assert!(
+            other.open(kind, &no_settings()).is_err(),
+            "{}: `open` took a chip whose id is zero: check its IDENTITY there",
+            kind.kind
+        );
         let error = identity.check(&mut other.bus.device(0x40)).err();
         assert!(matches!(error, Some(SensorError::WrongDevice { .. })), "{}: {error:?}", kind.kind);
+    }
+}
+
+/// Chips on I2C that have nothing to be recognised by, or not in a register.
+const WITHOUT_ID: &[&str] = &[
+    "ads1115", "aht20", "bh1750", "ds1307", "ds3231", "ina219", "lm75", "mcp23017", "mlx90614", "pca9685",
+    "pcf8574", "pmsa003i", "scd30", "scd4x", "sen5x", "sgp30", "sgp40", "sht3x", "sht4x", "si7021",
+    "ssd1306", "tmp102",
+];
+
+#[test]
+fn a_chip_that_has_an_id_says_so_for_those_who_look_for_it() {
+    for kind in KINDS {
+        let Attachment::I2c { identity, .. } = kind.attachment else { continue };
+        assert_eq!(
+            identity.is_none(),
+            WITHOUT_ID.contains(&kind.kind),
+            "{}: without IDENTITY no scan can know it; give it one, or name it in WITHOUT_ID",
+            kind.kind
+        );
     }
 }
 
@@ -172,7 +200,10 @@ fn every_field_has_a_legal_name_and_a_unit() {
             assert!(Name::new(field.name).is_ok(), "{what}");
             let number = matches!(field.kind, FieldKind::Measurement | FieldKind::TotalIncreasing);
             let bare = field.name.ends_with("_index") || field.name.ends_with("_ratio");
-            assert!(!number || bare || field.unit != Unit::None, "{what} has no unit");
+            assert!(
+                !number || bare || field.unit != Unit::None,
+                "{what} has no unit; only `…_index` and `…_ratio` may do without"
+            );
             assert!(field.range.is_none_or(|(min, max)| min < max), "{what}");
         }
         let names: BTreeSet<_> = kind.fields.iter().map(|field| field.name).collect();
@@ -184,14 +215,15 @@ fn every_field_has_a_legal_name_and_a_unit() {
 fn an_unknown_setting_is_refused_by_the_driver_and_by_the_schema() {
     for kind in KINDS {
         let error = bench(Chip::of(kind, 1)).open(kind, &json!({ "no-such-key": 1 })).err();
+        let kind_of = kind.kind;
         assert!(
             matches!(&error, Some(SensorError::Settings(text)) if text.contains("no-such-key")),
-            "{}: {error:?}",
-            kind.kind
+            "{kind_of}: an unknown setting was not refused ({error:?}): has it #[serde(deny_unknown_fields)]?"
         );
         let schema = (kind.schema)();
-        assert_eq!(schema["type"], "object", "{}", kind.kind);
-        assert_eq!(schema["additionalProperties"], json!(false), "{}", kind.kind);
+        assert_eq!(schema["type"], "object", "{kind_of}");
+        let others = &schema["additionalProperties"];
+        assert_eq!(others, &json!(false), "{kind_of}: have its settings #[serde(deny_unknown_fields)]?");
     }
 }
 
@@ -202,7 +234,8 @@ fn the_node_understands_every_schema_and_needs_no_settings() {
     for (name, schema) in sensors.chain(others) {
         let schema = Schema::compile(&schema).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(schema.check(&no_settings()).is_empty(), "{name}: {:?}", schema.check(&no_settings()));
-        assert!(!schema.check(&json!({ "no-such-key": 1 })).is_empty(), "{name}");
+        let unknown = schema.check(&json!({ "no-such-key": 1 }));
+        assert!(!unknown.is_empty(), "{name}: have its settings #[serde(deny_unknown_fields)]?");
     }
 }
 
@@ -234,7 +267,12 @@ fn a_simulated_reading_has_exactly_its_fields_and_stays_within_their_ranges() {
                     (Ok(_), _) => true,
                     (Err(_), _) => false,
                 };
-                assert!(within && sample.quality == Quality::Ok, "{}: {sample:?}", kind.kind);
+                let range = field.range;
+                assert!(
+                    within && sample.quality == Quality::Ok,
+                    "{}: {sample:?}, range {range:?}",
+                    kind.kind
+                );
             }
         }
     }
@@ -395,7 +433,15 @@ fn noise(kind: &SensorKind, seed: u64) -> Chip {
     let mut dice = Dice(seed);
     match Chip::of(kind, seed) {
         Chip::I2c(_) => {
-            let image: Vec<u8> = (0..256).map(|_| dice.roll() as u8).collect();
+            let mut image: Vec<u8> = (0..256).map(|_| dice.roll() as u8).collect();
+            // Half of them say that they are the right chip, so that what comes after is tested.
+            if let Attachment::I2c { identity: Some(id), .. } = kind.attachment
+                && let ([register], 0) = (id.register, seed % 2)
+            {
+                for (i, byte) in id.value.to_be_bytes()[4 - usize::from(id.bytes)..].iter().enumerate() {
+                    image[(usize::from(*register) + i) % 256] = *byte;
+                }
+            }
             Chip::I2c(Box::new(RegisterFile::new(&[(0, &image)])))
         }
         Chip::Spi(_) => Chip::Spi(Box::new(Noise(dice))),
@@ -420,7 +466,8 @@ fn assert_never_panics(kind: &SensorKind, rounds: u64, chip: impl Fn(u64) -> Chi
                 let numbers = frame.samples.iter().filter_map(|sample| sample.value.as_ref().ok());
                 let finite = |value: &Value| !matches!(value, Value::Number(n) if !n.is_finite());
                 assert!(numbers.clone().all(finite), "{}, seed {seed}: {frame:?}", kind.kind);
-                assert_eq!(frame.samples.len(), kind.fields.len(), "{}, seed {seed}", kind.kind);
+                let names: Vec<_> = frame.samples.iter().map(|sample| &sample.field).collect();
+                assert_eq!(names.len(), kind.fields.len(), "{}, seed {seed}: {names:?}", kind.kind);
             }
             Ok(Err(SensorError::Bus(_))) => tally.bus += 1,
             Ok(Err(_)) => tally.refused += 1,

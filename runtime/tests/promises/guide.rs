@@ -28,6 +28,19 @@ fn the_example_driver_is_a_file_that_is_tested_and_goes_into_a_program() {
     let block = PAGE.split_once("```rust,ignore\n").unwrap().1.split_once("```").unwrap().0;
     assert_eq!(block, include_str!("guide/opt3001.rs"), "copy the file into the page");
     let _ = sedge::with().sensor::<opt3001::Opt3001>();
+
+    use sedge_plugin::prelude::*;
+    let clock = std::sync::Arc::new(sedge_plugin::testing::HandClock::default());
+    let bus = sedge_hal::SimBus::new("desk", clock.clone());
+    bus.attach(0x44, opt3001::Opt3001::simulate(1));
+    let settings = serde_json::from_str("{}").unwrap();
+    let mut driver = opt3001::Opt3001::open(bus.device(0x44), settings).unwrap();
+    for _ in 0..2 {
+        let mut frame = Frame::default();
+        clock.advance(driver.start().unwrap().unwrap());
+        driver.read(&mut frame).unwrap();
+        assert!(frame.get("illuminance").is_some(), "{frame:?}");
+    }
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl RegisterFile {
         Self { registers, live: None }
     }
 
-    /// A chip that brings its registers up to date before each read.
+    /// A chip that brings its registers up to date before each read and after each write.
     pub fn live(update: impl FnMut(&mut Registers, Duration) + Send + 'static) -> Self {
         Self { live: Some(Box::new(update)), ..Self::new(&[]) }
     }
@@ -66,10 +66,13 @@ impl RegisterFile {
 }
 
 impl I2cModel for RegisterFile {
-    fn write(&mut self, bytes: &[u8], _: Duration) -> Result<(), BusError> {
+    fn write(&mut self, bytes: &[u8], now: Duration) -> Result<(), BusError> {
         if let [register, rest @ ..] = bytes {
             self.registers.pointer = *register;
             self.registers.set(*register, rest);
+            if let (Some(update), false) = (&mut self.live, rest.is_empty()) {
+                update(&mut self.registers, now);
+            }
         }
         Ok(())
     }
@@ -97,7 +100,7 @@ pub struct WordFile {
 }
 
 impl WordFile {
-    /// A chip with these registers, which brings them up to date before each read.
+    /// A chip with these registers, which brings them up to date before each read and after each write.
     pub fn new(
         words: &[(u8, u16)],
         live: impl FnMut(&mut BTreeMap<u8, u16>, Duration) + Send + 'static,
@@ -107,11 +110,12 @@ impl WordFile {
 }
 
 impl I2cModel for WordFile {
-    fn write(&mut self, bytes: &[u8], _: Duration) -> Result<(), BusError> {
+    fn write(&mut self, bytes: &[u8], now: Duration) -> Result<(), BusError> {
         match *bytes {
             [register, high, low, ..] => {
                 self.pointer = register;
                 self.words.insert(register, u16::from_be_bytes([high, low]));
+                (self.live)(&mut self.words, now);
             }
             [register, ..] => self.pointer = register,
             [] => {}

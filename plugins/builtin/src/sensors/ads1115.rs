@@ -7,7 +7,7 @@
 use sedge_plugin::prelude::*;
 use sedge_plugin::sim::Curve;
 
-use crate::sensors::shared::chip::{self, Converter, forgotten};
+use crate::sensors::shared::chip::{Converter, forgotten};
 
 const CONVERSION: u8 = 0x00;
 const CONFIGURATION: u8 = 0x01;
@@ -73,7 +73,7 @@ impl Sensor for Ads1115 {
     fn read(&mut self, frame: &mut Frame) -> Result<(), SensorError> {
         for (number, input) in INPUTS.into_iter().enumerate() {
             let raw = self.convert(number as u16)?;
-            chip::push(frame, input, volts(raw, self.full_scale), raw >= HIGHEST);
+            frame.push_cut_off(input, volts(raw, self.full_scale), raw >= HIGHEST);
         }
         Ok(())
     }

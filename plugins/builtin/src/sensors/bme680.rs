@@ -149,12 +149,7 @@ impl Sensor for Bme680 {
         let celsius = fine / 5120.0;
         let percent = calibration.percent(u16::from_be_bytes([h0, h1]), celsius);
         frame.push("temperature", celsius + self.settings.offset);
-        crate::sensors::shared::chip::push(
-            frame,
-            "humidity",
-            percent.clamp(0.0, 100.0),
-            !(0.0..=100.0).contains(&percent),
-        );
+        frame.push_cut_off("humidity", percent.clamp(0.0, 100.0), !(0.0..=100.0).contains(&percent));
         frame.push("pressure", calibration.pascal(pressure, fine) / 100.0);
         self.ambient = celsius.clamp(-40.0, 85.0);
         let [high, low] = if self.newer { [high0, high1] } else { [low0, low1] };

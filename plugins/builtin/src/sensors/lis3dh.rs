@@ -8,7 +8,7 @@ use std::time::Duration;
 use sedge_plugin::prelude::*;
 use sedge_plugin::sim::Curve;
 
-use crate::sensors::shared::chip::{self, forgotten};
+use crate::sensors::shared::chip::forgotten;
 
 const WHO_AM_I: u8 = 0x0F;
 const CTRL_REG1: u8 = 0x20;
@@ -98,7 +98,7 @@ impl Sensor for Lis3dh {
         for (field, bytes) in Self::FIELDS.iter().zip([[xl, xh], [yl, yh], [zl, zh]]) {
             let counts = i16::from_le_bytes(bytes) >> 4;
             let cut_off = matches!(counts, -2048 | 2047);
-            chip::push(frame, field.name, f64::from(counts) * self.step / 1000.0 * GRAVITY, cut_off);
+            frame.push_cut_off(field.name, f64::from(counts) * self.step / 1000.0 * GRAVITY, cut_off);
         }
         Ok(())
     }

@@ -6,8 +6,6 @@
 use sedge_plugin::prelude::*;
 use sedge_plugin::sim::Curve;
 
-use crate::sensors::shared::chip;
-
 const START: u8 = 1;
 /// One input against ground, and not two against each other (table 5-2).
 const SINGLE_ENDED: u8 = 1 << 7;
@@ -71,7 +69,7 @@ impl Sensor for Mcp3008 {
         for (channel, name) in (0..).zip(NAMES) {
             let counts = self.counts(channel)?;
             // At full scale the voltage is as high or higher.
-            chip::push(frame, name, volts(counts, self.vref), counts == FULL_SCALE);
+            frame.push_cut_off(name, volts(counts, self.vref), counts == FULL_SCALE);
         }
         Ok(())
     }

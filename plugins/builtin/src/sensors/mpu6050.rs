@@ -8,7 +8,7 @@ use std::time::Duration;
 use sedge_plugin::prelude::*;
 use sedge_plugin::sim::{Curve, RegisterFile};
 
-use crate::sensors::shared::chip::{self, forgotten};
+use crate::sensors::shared::chip::forgotten;
 
 /// Sample rate, filter, range of the rotation, range of the acceleration.
 const CONFIGURATION: u8 = 0x19;
@@ -120,7 +120,7 @@ impl Sensor for Mpu6050 {
             (words[6], rotation),
         ]) {
             let cut_off = matches!(word, i16::MIN | i16::MAX);
-            chip::push(frame, field.name, f64::from(word) / 32768.0 * scale, cut_off);
+            frame.push_cut_off(field.name, f64::from(word) / 32768.0 * scale, cut_off);
         }
         frame.push("temperature", celsius(words[3]));
         Ok(())

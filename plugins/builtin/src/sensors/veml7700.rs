@@ -9,7 +9,7 @@ use std::time::Duration;
 use sedge_plugin::prelude::*;
 use sedge_plugin::sim::Curve;
 
-use crate::sensors::shared::chip::{self, Converter, forgotten, search};
+use crate::sensors::shared::chip::{Converter, forgotten, search};
 
 const CONFIGURATION: u8 = 0x00;
 const LIGHT: u8 = 0x04;
@@ -98,7 +98,7 @@ impl Sensor for Veml7700 {
         }
         let counts = self.device.read_u16_le(LIGHT)?;
         write(&mut self.device, self.configuration | ASLEEP)?;
-        chip::push(frame, "illuminance", lux(counts, self.resolution), counts == u16::MAX);
+        frame.push_cut_off("illuminance", lux(counts, self.resolution), counts == u16::MAX);
         Ok(())
     }
 

@@ -17,14 +17,6 @@ pub(crate) fn uncalibrated() -> SensorError {
     SensorError::Garbage("the calibration words make no sense".into())
 }
 
-/// Adds a value. Where the chip `cut` it `off`, the true one is there or beyond.
-pub(crate) fn push(frame: &mut Frame, field: &'static str, value: f64, cut_off: bool) {
-    frame.push(field, value);
-    if let (true, Some(sample)) = (cut_off, frame.samples.last_mut()) {
-        sample.quality = Quality::OutOfRange;
-    }
-}
-
 /// For simulations, which compute backwards: the first number of so many bits for which `reached` holds.
 pub(crate) fn search(bits: u32, reached: impl Fn(u32) -> bool) -> u32 {
     let (mut low, mut high) = (0, (1 << bits) - 1);

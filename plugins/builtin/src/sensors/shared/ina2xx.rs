@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sedge_plugin::prelude::*;
 
-use crate::sensors::shared::chip::{self, Converter, forgotten};
+use crate::sensors::shared::chip::{Converter, forgotten};
 
 const CONFIGURATION: u8 = 0x00;
 const CURRENT: u8 = 0x01;
@@ -66,8 +66,8 @@ impl Monitor {
 /// Adds the three fields. `cut_off`: the current is at an end of what the chip can tell.
 pub(crate) fn push(frame: &mut Frame, volts: f64, amperes: f64, cut_off: bool) {
     frame.push("voltage", volts);
-    chip::push(frame, "current", amperes, cut_off);
-    chip::push(frame, "power", volts * amperes, cut_off);
+    frame.push_cut_off("current", amperes, cut_off);
+    frame.push_cut_off("power", volts * amperes, cut_off);
 }
 
 /// What a shunt may be.
