@@ -116,9 +116,28 @@ impl<S: 'static> Worker<S> {
         &self,
         work: impl FnOnce(&mut S) -> R + Send + 'static,
     ) -> Result<R, WorkerError> {
+        self.submit(work, false).await
+    }
+
+    /// The same, and done also when nobody waits for it any more: for what must not be left undone.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn ask_anyway<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut S) -> R + Send + 'static,
+    ) -> Result<R, WorkerError> {
+        self.submit(work, true).await
+    }
+
+    async fn submit<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut S) -> R + Send + 'static,
+        anyway: bool,
+    ) -> Result<R, WorkerError> {
         let (reply, answer) = oneshot::channel();
         let job: Job<S> = Box::new(move |state| {
-            if reply.is_closed() {
+            if reply.is_closed() && !anyway {
                 return;
             }
             let result = catch_unwind(AssertUnwindSafe(|| work(state)));

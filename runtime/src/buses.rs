@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use sedge_config::Bus as Section;
@@ -14,13 +15,18 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+/// Below it a slow chip cannot answer; above it a device that stretches the clock passes for a thread that hangs.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(10);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Settings of a bus of kind `i2c`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct I2cSettings {
     /// The device node; without it: made from the bus's name, `/dev/i2c-1` for `[bus.i2c-1]`.
     pub device: Option<String>,
-    /// How long a transfer may take before the kernel gives it up: what a device holds up, it holds up so long.
+    /// How long a transfer may take before the kernel gives it up, 10ms to 2s: what a device holds up, it holds up so long.
+    /// It holds for whoever else uses the adapter as well.
     pub timeout: Every,
     /// Whether a bus that is held may be reset by taking it from the kernel's driver and giving it back; needs root.
     pub rebind: bool,
@@ -221,7 +227,9 @@ impl Buses {
             let taken = device.and_then(|device| devices.insert(device, section.id.clone()));
             let parent = section.parent.as_ref().and_then(|parent| self.known.get(parent));
             let fingerprint = combined(section.fingerprint(), parent.map_or(0, |parent| parent.fingerprint));
+            // What could not be opened is tried again: what was in the way may be gone.
             let known = before.remove(section.id.as_str()).filter(|known| known.fingerprint == fingerprint);
+            let known = known.filter(|known| known.opened.is_ok());
             let known = match (taken, known) {
                 (Some(other), _) => {
                     let why = format!("bus `{other}` has the same device as bus `{}`", section.id);
@@ -311,6 +319,9 @@ impl Buses {
             "spi" => sedge_hal::spi_bus(&device(section)?, clock),
             "i2c" => {
                 let I2cSettings { timeout, rebind, .. } = settings(section)?;
+                if !(SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&timeout.0) {
+                    return Err(format!("bus `{}`: timeout = \"{timeout}\": 10ms to 2s", section.id));
+                }
                 sedge_hal::i2c_bus(&device(section)?, I2cOptions { timeout: timeout.0, rebind }, clock)
             }
             "replay" => {
@@ -335,6 +346,9 @@ impl Buses {
 
 impl Known {
     fn new(fingerprint: u64, section: &Section, opened: Result<Opened, String>) -> Self {
+        // What sits on it is started anew when the reason why it cannot run changes.
+        let why = opened.as_ref().err().map_or(0, |why| sedge_plugin::fnv1a(why.as_bytes()));
+        let fingerprint = if why == 0 { fingerprint } else { combined(fingerprint, why) };
         Self { fingerprint, kind: section.kind.clone(), opened, simulated: BTreeMap::new() }
     }
 }

@@ -50,14 +50,28 @@ impl Devices {
         settings: &Json,
     ) -> Result<(), SensorError> {
         self.close(&id);
-        let driver = match kind.attachment {
+        let now = self.clock.up();
+        let driver = self.driver(route, seat, kind, settings).inspect_err(|_| {
+            self.failing.entry(id.clone()).or_insert(now);
+        })?;
+        self.failing.remove(&id);
+        self.good.insert(id.clone(), now);
+        self.open.insert(id, driver);
+        Ok(())
+    }
+
+    fn driver(
+        &mut self,
+        route: &[Hop],
+        seat: &Seat,
+        kind: &SensorKind,
+        settings: &Json,
+    ) -> Result<Box<dyn Driver>, SensorError> {
+        Ok(match kind.attachment {
             Attachment::I2c { open, .. } => open(self.i2c(route, seat.number()?)?, settings)?,
             Attachment::Spi { mode, open, .. } => open(self.adapter.spi(seat.number()?, mode)?, settings)?,
             Attachment::Files { place, open, .. } => open(self.adapter.files(seat.name(), place)?, settings)?,
-        };
-        self.good.insert(id.clone(), self.clock.up());
-        self.open.insert(id, driver);
-        Ok(())
+        })
     }
 
     pub(super) fn i2c(&mut self, route: &[Hop], address: u8) -> Result<sedge_plugin::I2cDevice, BusError> {
@@ -89,14 +103,18 @@ impl Devices {
         result
     }
 
-    pub(super) fn close(&mut self, id: &Id) {
+    /// Whether it was open.
+    pub(super) fn close(&mut self, id: &Id) -> bool {
+        self.good.remove(id);
         let driver = self.open.remove(id);
         // A driver may panic while it is closed or dropped too; it is gone all the same.
+        let was_open = driver.is_some();
         let _ = catch_unwind(AssertUnwindSafe(move || {
             if let Some(mut driver) = driver {
                 driver.close();
             }
         }));
+        was_open
     }
 
     pub(super) fn reopen(&mut self) -> Result<(), BusError> {
@@ -108,10 +126,10 @@ impl Devices {
     /// suspected it is enough that none has been well since this one began to fail.
     pub(super) fn recover(&mut self, id: &Id, suspected: bool) -> Result<Recovery, BusError> {
         let now = self.clock.up();
-        let since = self.failing.get(id).copied().unwrap_or(now);
-        let well = |other: &Id| match suspected {
-            true => self.good.get(other).is_some_and(|&good| good > since),
-            false => !self.failing.contains_key(other),
+        let since = self.failing.get(id).copied();
+        let well = |other: &Id| match since.filter(|_| suspected) {
+            Some(since) => self.good.get(other).is_some_and(|&good| good > since),
+            None => !self.failing.contains_key(other),
         };
         if self.open.keys().any(|other| other != id && well(other)) {
             return Ok(Recovery::OthersAnswer);
@@ -131,7 +149,7 @@ impl Devices {
 
     fn forget_channels(&mut self) {
         if let Ok(mut selected) = self.selected.lock() {
-            *selected = None;
+            selected.connected = None;
         }
     }
 }

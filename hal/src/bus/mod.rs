@@ -216,17 +216,15 @@ impl Bus {
         self.ask(move |devices| devices.with(id, |driver| driver.operate(operation, &args))).await
     }
 
-    /// Closes sensor `id`, if it is open: makes it safe, and drops its driver.
+    /// Closes sensor `id`, if it is open: makes it safe, and drops its driver. That is done whether or not anybody waits for it.
+    /// Says whether it was open.
     ///
     /// # Errors
     /// When the bus is too busy to hear of it.
-    pub async fn close(&self, id: &Id) -> Result<(), SensorError> {
+    pub async fn close(&self, id: &Id) -> Result<bool, SensorError> {
         let id = id.clone();
-        self.ask(move |devices| {
-            devices.close(&id);
-            Ok(())
-        })
-        .await
+        let worker = self.thread().worker.clone();
+        told(worker.ask_anyway(move |devices| Ok(devices.close(&id))).await)
     }
 
     /// Opens the adapter anew beneath all devices. Their drivers keep what they know.
@@ -339,15 +337,17 @@ impl Bus {
         work: impl FnOnce(&mut Devices) -> Result<R, SensorError> + Send + 'static,
     ) -> Result<R, SensorError> {
         let worker = self.thread().worker.clone();
-        match worker.ask(work).await {
-            Ok(result) => result,
-            Err(WorkerError::Panicked(text)) => Err(SensorError::Panicked(text)),
-            Err(error @ WorkerError::Busy) => {
-                Err(BusError::Other(format!("the bus is {error}").into()).into())
-            }
-            Err(WorkerError::Left) => Err(BusError::Hung.into()),
-            Err(WorkerError::Ended) => Err(BusError::Gone("the thread of the bus has ended".into()).into()),
-        }
+        told(worker.ask(work).await)
+    }
+}
+
+fn told<R>(answer: Result<Result<R, SensorError>, WorkerError>) -> Result<R, SensorError> {
+    match answer {
+        Ok(result) => result,
+        Err(WorkerError::Panicked(text)) => Err(SensorError::Panicked(text)),
+        Err(error @ WorkerError::Busy) => Err(BusError::Other(format!("the bus is {error}").into()).into()),
+        Err(WorkerError::Left) => Err(BusError::Hung.into()),
+        Err(WorkerError::Ended) => Err(BusError::Gone("the thread of the bus has ended".into()).into()),
     }
 }
 

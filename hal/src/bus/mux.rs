@@ -25,8 +25,16 @@ pub struct Hop {
 /// A channel and the way to its multiplexer.
 type Way = (Hop, Arc<Mutex<Granted>>);
 
-/// The channels that are connected, from the trunk on; none where that is not known.
-pub(super) type Selected = Arc<Mutex<Option<Vec<Way>>>>;
+/// What is known of the channels of a bus.
+#[derive(Default)]
+pub(super) struct Channels {
+    /// Those that are connected, from the trunk on; none where that is not known.
+    pub(super) connected: Option<Vec<Hop>>,
+    /// Every way that leads to a device.
+    ways: Vec<Vec<Way>>,
+}
+
+pub(super) type Selected = Arc<Mutex<Channels>>;
 
 /// The way to a device behind multiplexers.
 pub(super) fn device(
@@ -40,7 +48,16 @@ pub(super) fn device(
     for hop in route {
         ways.push((*hop, Arc::new(Mutex::new(adapter.i2c(hop.address)?.split().0))));
     }
+    let mut channels = lock(selected);
+    channels.connected = None;
+    channels.ways.retain(|known| !hops(known).eq(route.iter().copied()));
+    channels.ways.push(ways.clone());
+    drop(channels);
     Ok(I2cDevice::new(address, Routed { bus, ways, selected: selected.clone() }, delay))
+}
+
+fn hops(ways: &[Way]) -> impl Iterator<Item = Hop> + Clone {
+    ways.iter().map(|way| way.0)
 }
 
 struct Routed {
@@ -54,31 +71,46 @@ impl ErrorType for Routed {
 }
 
 impl Routed {
-    /// Connects the way to the device, and cuts off what another multiplexer on the trunk had connected: a device of the
-    /// same address may be there.
+    /// Connects the way to the device, and cuts off every other multiplexer that can be reached on it: a device of the same
+    /// address may be there, and two that answer at once are a number that nobody measured.
     fn select(&mut self) -> Result<(), BusError> {
-        let mut selected = lock(&self.selected);
-        let same = |before: &Vec<Way>| before.iter().map(|way| way.0).eq(self.ways.iter().map(|way| way.0));
-        if selected.as_ref().is_some_and(same) {
+        let mut channels = lock(&self.selected);
+        if channels.connected.as_ref().is_some_and(|connected| connected.iter().copied().eq(hops(&self.ways)))
+        {
             return Ok(());
         }
-        let before = selected.take().and_then(|before| before.into_iter().next());
-        if let Some((hop, mux)) = before.filter(|before| before.0.address != self.ways[0].0.address) {
-            write(hop, &mux, 0)?;
+        channels.connected = None;
+        for depth in 0..=self.ways.len() {
+            let here = hops(&self.ways).take(depth);
+            let ours = self.ways.get(depth);
+            let beside = channels.ways.iter().filter(|ways| hops(ways).take(depth).eq(here.clone()));
+            for (hop, mux) in beside.filter_map(|ways| ways.get(depth)) {
+                if ours.is_none_or(|ours| ours.0.address != hop.address) {
+                    match write(*hop, mux, 0) {
+                        // One that is not there connects nothing.
+                        Ok(()) | Err(BusError::NoAnswer | BusError::Refused) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            if let Some((hop, mux)) = ours {
+                write(*hop, mux, 1 << (hop.channel & 7)).map_err(|error| explained(*hop, error))?;
+            }
         }
-        for (hop, mux) in &self.ways {
-            write(*hop, mux, 1 << (hop.channel & 7))?;
-        }
-        *selected = Some(self.ways.clone());
+        channels.connected = Some(hops(&self.ways).collect());
         Ok(())
     }
 }
 
 fn write(hop: Hop, mux: &Mutex<Granted>, channels: u8) -> Result<(), BusError> {
-    lock(mux).write(hop.address, &[channels]).map_err(|error| match error {
+    lock(mux).write(hop.address, &[channels])
+}
+
+fn explained(hop: Hop, error: BusError) -> BusError {
+    match error {
         BusError::Gone(_) | BusError::Timeout | BusError::Arbitration => error,
         error => BusError::Other(format!("the multiplexer at {:#04x}: {error}", hop.address).into()),
-    })
+    }
 }
 
 impl I2c for Routed {
@@ -86,7 +118,7 @@ impl I2c for Routed {
         self.select()?;
         let result = self.bus.transaction(address, operations);
         if result.is_err() {
-            *lock(&self.selected) = None;
+            lock(&self.selected).connected = None;
         }
         result
     }

@@ -255,3 +255,77 @@ fn a_bus_is_recovered_for_a_device_whose_neighbours_fail_too_and_not_twice_at_on
         assert_eq!(bus.recover(&id("x"), false).await, Ok(Recovery::Recent));
     });
 }
+
+#[test]
+fn no_two_multiplexers_are_connected_at_once_whatever_went_before() {
+    let sim = SimBus::new("test", Arc::new(HandClock::default()));
+    let trunk = sim.bus().unwrap();
+    let hop = |address, channel| Hop { address, channel };
+    // Two on the trunk, and two behind a channel of a third, each with a chip at one address.
+    let ways = [
+        vec![hop(0x70, 1)],
+        vec![hop(0x71, 1)],
+        vec![hop(0x74, 0), hop(0x72, 1)],
+        vec![hop(0x74, 0), hop(0x73, 1)],
+    ];
+    block_on(async {
+        for (n, way) in ways.iter().enumerate() {
+            let behind = way.iter().fold(sim.clone(), |sim, hop| sim.channel(hop.address, hop.channel));
+            behind.attach(0x10, Box::new(RegisterFile::new(&[(0, &[n as u8])])));
+            let bus = way.iter().fold(trunk.clone(), |bus, hop| bus.channel(*hop));
+            bus.open(&id(&format!("x-{n}")), Seat::Number(0x10), &TOUCHY, json!({})).await.unwrap();
+        }
+        for n in [0, 1, 2, 3, 2, 0, 3, 1] {
+            for reopen in [false, true] {
+                if reopen {
+                    trunk.reopen().await.unwrap();
+                }
+                let frame = trunk.read(&id(&format!("x-{n}"))).await;
+                assert_eq!(frame.unwrap().get("byte"), Some(&Value::Number(f64::from(n))), "{n}, {reopen}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_device_is_closed_also_when_nobody_waits_for_it_any_more() {
+    let sim = SimBus::new("test", Arc::new(HandClock::default()));
+    for address in [0x10, 0x11] {
+        sim.attach(address, Box::new(RegisterFile::new(&[(0, &[7])])));
+    }
+    let bus = sim.bus().unwrap();
+    let (slow, gone) = (Seat::Number(0x10), Seat::Number(0x11));
+    block_on(async {
+        bus.open(&id("slow"), slow.clone(), &TOUCHY, json!({})).await.unwrap();
+        bus.open(&id("gone"), gone, &TOUCHY, json!({})).await.unwrap();
+    });
+    sim.fault(&slow, Fault::Hang, Cure::Hand);
+    let asked = std::thread::spawn({
+        let bus = bus.clone();
+        move || block_on(bus.read(&id("slow")))
+    });
+    sim.wait_for_hang();
+    let name = id("gone");
+    let mut close = Box::pin(bus.close(&name));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(std::future::Future::poll(close.as_mut(), &mut context).is_pending());
+    drop(close);
+    sim.heal(&slow);
+    assert!(asked.join().unwrap().is_err());
+    assert_eq!(block_on(bus.read(&id("gone"))), Err(SensorError::Closed));
+}
+
+#[test]
+fn a_device_that_was_never_open_does_not_have_the_bus_of_the_others_recovered() {
+    let clock = Arc::new(HandClock::default());
+    let sim = SimBus::new("test", clock.clone());
+    for address in [0x10, 0x11] {
+        sim.attach(address, Box::new(RegisterFile::new(&[(0, &[7])])));
+    }
+    let bus = sim.bus().unwrap();
+    block_on(async {
+        bus.open(&id("well"), Seat::Number(0x11), &TOUCHY, json!({})).await.unwrap();
+        assert_eq!(bus.recover(&id("new"), true).await, Ok(Recovery::OthersAnswer));
+        assert_eq!(bus.recover(&id("new"), false).await, Ok(Recovery::OthersAnswer));
+    });
+}

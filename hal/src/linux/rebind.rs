@@ -25,11 +25,12 @@ fn below(devices: &Path, node: &Path) -> Result<(), BusError> {
     let driver = device.join("driver");
     let driver: PathBuf = fs::canonicalize(&driver).map_err(|error| failed(&driver, &error))?;
     let word = device.file_name().unwrap_or_default().to_string_lossy();
-    for file in ["unbind", "bind"] {
-        let path = driver.join(file);
-        fs::write(&path, word.as_bytes()).map_err(|error| failed(&path, &error))?;
-    }
-    Ok(())
+    let unbind = driver.join("unbind");
+    fs::write(&unbind, word.as_bytes()).map_err(|error| failed(&unbind, &error))?;
+    // Without it the bus is gone until somebody binds it by hand.
+    let bind = driver.join("bind");
+    let attempt = || fs::write(&bind, word.as_bytes());
+    attempt().or_else(|_| attempt()).or_else(|_| attempt()).map_err(|error| failed(&bind, &error))
 }
 
 #[cfg(test)]

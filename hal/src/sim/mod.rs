@@ -310,8 +310,12 @@ impl I2c for SimBus {
             let mut behind: Vec<SimBus> = behind.map(|(_, bus)| bus.clone()).collect();
             drop(state);
             let answers = behind.iter_mut().map(|bus| bus.transaction(address, operations));
-            let mut answers = answers.skip_while(|answer| *answer == Err(BusError::NoAnswer));
-            return answers.next().unwrap_or(Err(BusError::NoAnswer));
+            let mut answers = answers.filter(|answer| *answer != Err(BusError::NoAnswer));
+            return match (answers.next(), answers.next()) {
+                (Some(answer), None) => answer,
+                (None, _) => Err(BusError::NoAnswer),
+                (Some(_), Some(_)) => Err(BusError::Other("two chips answer at once".into())),
+            };
         };
         for operation in operations {
             match operation {

@@ -82,7 +82,7 @@ pub(super) fn rungs(error: &SensorError, all: bool) -> &'static [Rung] {
             }
         }
         _ if all => &[Retry, Retry, Reopen, Reinit, Recover, Power],
-        _ => &[Reinit],
+        _ => &[Retry, Reinit],
     }
 }
 

@@ -40,6 +40,14 @@ use ladder::rungs;
 
 /// The pause before a transfer is tried again; it doubles.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// What can be told something is looked after this often, if it is not read more often.
+const READY: Duration = Duration::from_secs(2);
+/// A beat that comes this much too early is on time.
+const SLACK: Duration = Duration::from_millis(50);
+/// A sensor that is read faster than this is not given up for less.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// So long without a lost beat, and it is well again.
+const CALM: Duration = Duration::from_secs(5);
 /// So long the ladder is climbed within one beat; the deadline of a beat is 30 s at least.
 const CLIMB: Duration = Duration::from_secs(15);
 
@@ -73,8 +81,15 @@ pub struct SensorPlugin {
     device: Device,
     every: Duration,
     tools: Vec<Tool>,
-    /// Beats in a row that brought nothing, each after the whole ladder.
+    /// Beats in a row that brought nothing.
     lost: u32,
+    /// When the first and the latest of them was.
+    since: Duration,
+    latest: Duration,
+    /// It was told that beats are lost, where the supervisor does not tell it.
+    told: bool,
+    /// When it was read last.
+    read: Option<Duration>,
 }
 
 impl Plugin for SensorPlugin {
@@ -99,7 +114,16 @@ impl Plugin for SensorPlugin {
             .map_err(|error| PluginError::Settings(format!("its tools need a shorter id: {error}").into()))?;
         let device = Device::new(args, ctx);
         match device.climb(Goal::Open).await {
-            Ok(_) => Ok(Self { device, every: *every, tools, lost: 0 }),
+            Ok(_) => Ok(Self {
+                device,
+                every: *every,
+                tools,
+                lost: 0,
+                since: Duration::ZERO,
+                latest: Duration::ZERO,
+                told: false,
+                read: None,
+            }),
             Err(error) => Err(device.give_up(&error).await),
         }
     }
@@ -111,27 +135,62 @@ impl Plugin for SensorPlugin {
     }
 
     fn every(&self) -> Option<Duration> {
-        Some(self.every)
+        // What can be told something must be there when it is told: it is not left unready until the next beat.
+        Some(if self.tools.is_empty() { self.every } else { self.every.min(READY) })
     }
 
     async fn tick(&mut self) -> Result<(), PluginError> {
+        let now = self.device.ctx.clock().up();
+        if self.lost == 0 && self.read.is_some_and(|read| now.saturating_sub(read) + SLACK < self.every) {
+            return Ok(());
+        }
         // Climbed once and in vain, the ladder is left for those whose turn it is next: the supervisor's pauses.
         let goal = if self.lost == 0 { Goal::Read } else { Goal::ReadOnce };
         match self.device.climb(goal).await {
             Ok(frame) => {
-                self.lost = 0;
+                (self.lost, self.read) = (0, Some(now));
+                if self.told && now.saturating_sub(self.latest) >= CALM {
+                    self.told = false;
+                    self.device.ctx.degraded(None);
+                }
                 self.device.ctx.submit(self.device.ctx.id(), frame).await
             }
-            Err(error) => {
-                self.lost += 1;
-                Err(self.device.give_up(&error).await)
-            }
+            Err(error) => self.lose(now, &error).await,
         }
     }
 
     async fn teardown(&mut self) -> Result<(), PluginError> {
-        let Device { bus, ctx, name, .. } = &self.device;
-        bus.close(ctx.id()).await.map_err(|error| failed(name, &error))
+        let Device { bus, ctx, name, kind, .. } = &self.device;
+        let closed = |result: Result<bool, SensorError>| result.map_err(|error| failed(name, &error));
+        let was_open = closed(bus.close(ctx.id()).await)?;
+        // A driver that was lost on the way has left its outputs as they were: set up anew they are safe.
+        if !was_open && !kind.operations.is_empty() && self.device.open().await.is_ok() {
+            closed(bus.close(ctx.id()).await)?;
+        }
+        Ok(())
+    }
+}
+
+impl SensorPlugin {
+    /// A beat brought nothing. A fast sensor is not given up for a fault that is over in a moment.
+    async fn lose(&mut self, now: Duration, error: &SensorError) -> Result<(), PluginError> {
+        if self.lost == 0 {
+            self.since = now;
+        }
+        self.lost += 1;
+        self.latest = now;
+        let why = self.device.give_up(error).await;
+        let brief = self.every < PATIENCE && now.saturating_sub(self.since) < PATIENCE;
+        match why {
+            PluginError::Failed(text) if brief => {
+                if !self.told {
+                    self.told = true;
+                    self.device.ctx.degraded(Some(text.into_owned()));
+                }
+                Ok(())
+            }
+            why => Err(why),
+        }
     }
 }
 
@@ -147,7 +206,15 @@ impl Tools for SensorPlugin {
             return Err(ToolError::new(ToolErrorCode::NotFound, format!("no tool `{}`", call.tool)));
         };
         let Device { bus, ctx, name, .. } = &self.device;
-        let done = bus.operate(ctx.id(), operation.name, call.args).await.map_err(|error| match error {
+        let mut done = bus.operate(ctx.id(), operation.name, call.args.clone()).await;
+        let again = |error: &SensorError| !matches!(error, SensorError::Settings(_));
+        if self.device.was_off() || done.as_ref().is_err_and(again) {
+            done = match self.device.open().await {
+                Ok(()) => bus.operate(ctx.id(), operation.name, call.args).await,
+                Err(error) => Err(error),
+            };
+        }
+        let done = done.map_err(|error| match error {
             SensorError::Settings(text) => ToolError::new(ToolErrorCode::BadArgs, text),
             error => ToolError::failed(format!("{name}: {error}")),
         })?;
@@ -193,6 +260,8 @@ struct Device {
     name: String,
     /// How often the supply had been off when it was opened.
     generation: std::sync::atomic::AtomicU64,
+    /// Whether it was open once.
+    opened: std::sync::atomic::AtomicBool,
 }
 
 impl Device {
@@ -205,11 +274,33 @@ impl Device {
             power: args.power.clone(),
             name: format!("{} at {}", args.kind.kind, args.place()),
             generation: Default::default(),
+            opened: Default::default(),
             ctx,
         }
     }
 
     async fn open(&self) -> Result<(), SensorError> {
+        let again = self.opened.load(std::sync::atomic::Ordering::Relaxed);
+        let result = self.open_once().await;
+        if result.is_ok() {
+            self.opened.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        if result.is_ok() && again && !self.kind.operations.is_empty() {
+            self.tell_of_outputs().await;
+        }
+        result
+    }
+
+    /// What switches something has been set up anew: what it switched stands at its safe level now.
+    async fn tell_of_outputs(&self) {
+        let Ok(kind) = Name::new("outputs_reset") else { return };
+        let text = format!("{} was set up anew: its outputs are at their safe levels", self.name);
+        let data = serde_json::json!({ "sensor": self.ctx.id() });
+        let event = topics::Event { kind, severity: topics::Severity::Warning, text, data };
+        self.ctx.publish::<topics::EventRaised>(event).await;
+    }
+
+    async fn open_once(&self) -> Result<(), SensorError> {
         let generation = self.power.as_ref().map_or(0, Supply::generation);
         self.generation.store(generation, std::sync::atomic::Ordering::Relaxed);
         self.bus.open(self.ctx.id(), self.seat.clone(), self.kind, self.settings.clone()).await
@@ -250,15 +341,13 @@ impl Device {
         };
         let began = self.ctx.clock().up();
         let mut pause = RETRY_PAUSE;
+        let mut told = false;
         for &rung in rungs(&error, goal != Goal::ReadOnce) {
             if self.ctx.clock().up().saturating_sub(began) >= CLIMB {
                 break;
             }
-            if rung > Rung::Retry {
-                self.ctx.degraded(Some(format!("{}: {error}; now: {rung}", self.name)));
-            }
             match self.take(rung, &error, &mut pause).await {
-                Ok(true) => {}
+                Ok(true) => told |= rung >= Rung::Recover,
                 Ok(false) => continue,
                 // What cannot be opened any more is not there: no other rung changes that.
                 Err(gone @ SensorError::Bus(BusError::Gone(_))) => return Err(gone),
@@ -271,7 +360,9 @@ impl Device {
             match self.attempt(goal, rung >= Rung::Reinit).await {
                 Ok(frame) => {
                     self.count(rung.healed(), "Times that it brought the sensor back.");
-                    self.ctx.degraded(None);
+                    if told {
+                        self.ctx.degraded(None);
+                    }
                     return Ok(frame);
                 }
                 Err(other) => error = other,
@@ -292,12 +383,16 @@ impl Device {
             Rung::Reinit => Ok(true),
             Rung::Recover => {
                 let done = self.bus.recover(self.ctx.id(), suspects_bus(error)).await?;
+                if done == Recovery::Done {
+                    self.tell_of(rung, error);
+                }
                 Ok(done == Recovery::Done)
             }
             Rung::Power => {
                 let Some(supply) = &self.power else { return Ok(false) };
                 match supply.begin_off() {
                     Ok(off) => {
+                        self.tell_of(rung, error);
                         let timing = supply.timing();
                         self.ctx.sleep(timing.off).await;
                         off.on().map_err(|error| SensorError::Garbage(error.to_string().into()))?;
@@ -314,6 +409,11 @@ impl Device {
         }
     }
 
+    /// Says that a rung is taken which takes its time, or is felt by others.
+    fn tell_of(&self, rung: Rung, error: &SensorError) {
+        self.ctx.degraded(Some(format!("{}: {error}; now: {rung}", self.name)));
+    }
+
     fn count(&self, name: &'static str, help: &'static str) {
         // Names of ours, so legal; a plugin with too many metrics counts no more.
         if let Some(counter) = Name::new(name).ok().and_then(|name| self.ctx.counter(name, help).ok()) {
@@ -323,22 +423,25 @@ impl Device {
 
     /// Tells that there is no reading, and why. What the supervisor is told.
     async fn give_up(&self, error: &SensorError) -> PluginError {
-        match error {
-            SensorError::Bus(BusError::Gone(text)) => return PluginError::Unmet(text.clone()),
+        let opened = self.opened.load(std::sync::atomic::Ordering::Relaxed);
+        let why = match error {
+            SensorError::Bus(BusError::Gone(text)) => PluginError::Unmet(text.clone()),
             // Who owns the address changes when a person changes it.
-            SensorError::Bus(BusError::Busy) => {
-                return PluginError::Unmet(format!("{}: {error}", self.name).into());
+            SensorError::Bus(BusError::Busy) => PluginError::unmet(format!("{}: {error}", self.name)),
+            // What was open once has no wrong settings: something else is there, or not yet what was.
+            SensorError::Settings(text) if !opened => PluginError::Settings(text.clone()),
+            error => failed(&self.name, error),
+        };
+        // Of a device that was never there nothing is missing.
+        if opened || matches!(why, PluginError::Failed(_)) {
+            let mut frame = Frame::default();
+            for field in self.kind.fields {
+                frame.missing(field.name, error.reason());
             }
-            SensorError::Settings(text) => return PluginError::Settings(text.clone()),
-            _ => {}
+            // If that cannot be told either, the failure is.
+            let _ = self.ctx.submit(self.ctx.id(), frame).await;
         }
-        let mut frame = Frame::default();
-        for field in self.kind.fields {
-            frame.missing(field.name, error.reason());
-        }
-        // If that cannot be told either, the failure is.
-        let _ = self.ctx.submit(self.ctx.id(), frame).await;
-        failed(&self.name, error)
+        why
     }
 }
 

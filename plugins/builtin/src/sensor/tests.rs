@@ -1,4 +1,4 @@
-use sedge_hal::SimBus;
+use sedge_hal::{Cure, Fault, SimBus};
 use sedge_plugin::testing::{TestNode, block_on};
 use serde_json::json;
 
@@ -100,4 +100,68 @@ fn two_sensors_share_a_bus() {
     block_on(async { (x.tick().await.unwrap(), y.tick().await.unwrap()) });
     let drafts = node.submitted();
     assert_ne!(drafts[0].frame, drafts[1].frame, "each follows its own curve");
+}
+
+#[test]
+fn what_switches_something_is_made_ready_when_it_is_told_to_and_safe_when_it_ends() {
+    let (node, bus, args) = simulated("mcp23017");
+    let args = SensorArgs { settings: json!({ "outputs": [0] }), ..args };
+    let mut plugin = setup(&node, &args).unwrap();
+    let set = plugin.tools().remove(0).name;
+    let call = |plugin: &mut SensorPlugin, on: bool| {
+        let args = json!({ "pin": 0, "on": on });
+        block_on(Tools::call(plugin, ToolCall::new(set.clone(), args)))
+    };
+    let stands = || bus.device(0x20).read_u8(0x14).unwrap() & 1;
+    block_on(plugin.tick()).unwrap();
+    call(&mut plugin, true).unwrap();
+    assert_eq!(stands(), 1);
+
+    // A fault on which the driver is lost, and which is over before the next beat.
+    bus.fault(&args.seat, Fault::Nack, Cure::Hand);
+    assert!(block_on(plugin.tick()).is_ok(), "it is not due yet");
+    node.clock().advance(args.every);
+    assert!(block_on(plugin.tick()).is_err());
+    bus.heal(&args.seat);
+    call(&mut plugin, true).unwrap();
+    assert_eq!(stands(), 1);
+    let events = node.published::<topics::EventRaised>();
+    assert!(events.iter().any(|event| event.kind.as_str() == "outputs_reset"), "{events:?}");
+
+    // Lost again, and then it is told to end.
+    bus.fault(&args.seat, Fault::Nack, Cure::Hand);
+    node.clock().advance(args.every);
+    assert!(block_on(plugin.tick()).is_err());
+    bus.heal(&args.seat);
+    assert_eq!(stands(), 1, "the chip has kept its latch");
+    block_on(plugin.teardown()).unwrap();
+    assert_eq!(stands(), 0);
+}
+
+#[test]
+fn a_fast_sensor_is_not_given_up_for_a_fault_that_is_over_in_a_moment() {
+    let (node, bus, args) = simulated("bme280");
+    let args = SensorArgs { every: Duration::from_millis(10), ..args };
+    let mut plugin = setup(&node, &args).unwrap();
+    let mut beat = || {
+        node.clock().advance(args.every);
+        block_on(plugin.tick())
+    };
+    beat().unwrap();
+    bus.fault(&args.seat, Fault::Nack, Cure::Hand);
+    for _ in 0..20 {
+        beat().unwrap();
+        assert!(node.degraded("x").is_some(), "it is told of all the while");
+    }
+    bus.heal(&args.seat);
+    beat().unwrap();
+    assert!(node.degraded("x").is_some(), "it is not well yet");
+    node.clock().advance(CALM);
+    beat().unwrap();
+    assert_eq!(node.degraded("x"), None);
+
+    bus.fault(&args.seat, Fault::Nack, Cure::Hand);
+    beat().unwrap();
+    node.clock().advance(PATIENCE);
+    assert!(beat().is_err(), "the supervisor's turn");
 }

@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn another_chip_and_one_that_is_not_ready_are_refused() {
-        let chip = |written: fn(&mut chip::Words, u8, u16) -> bool| {
+        let chip = |written: fn(&mut crate::sensors::shared::chip::Words, u8, u16) -> bool| {
             Box::new(Converter::new(&[], std::time::Duration::ZERO, written, |_, _| {}))
         };
         let forgetful = chip(|words, register, _| words.insert(register, 0x00A0).is_some_and(|_| false));

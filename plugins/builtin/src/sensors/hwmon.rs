@@ -50,7 +50,7 @@ impl Sensor for Hwmon {
             let others = names.iter().filter_map(|name| name.strip_suffix("_input"));
             let others: Vec<&str> = others.filter(|name| name.starts_with("temp")).collect();
             let text = format!("the device has no `{input}`; it has: {}", others.join(", "));
-            return Err(SensorError::Settings(text.into()));
+            return Err(BusError::Absent(text.into()).into());
         }
         let fault = names.contains(&fault).then_some(fault);
         Ok(Self { device, offset, value, fault })
@@ -101,7 +101,7 @@ mod tests {
         let files = [("in0_input", "1"), ("temp1_input", "52077")];
         let error = read(&files, "temp3").err();
         let text = "the device has no `temp3`; it has: temp1";
-        assert_eq!(error, Some(SensorError::Settings(text.into())));
+        assert_eq!(error, Some(BusError::Absent(text.into()).into()), "it may come back");
         for input in ["in0", "temp", "../temp1", "temp1/x"] {
             assert!(matches!(read(&files, input), Err(SensorError::Settings(_))), "{input}");
         }
