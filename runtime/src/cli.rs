@@ -81,7 +81,7 @@ pub enum Command {
         #[command(subcommand)]
         command: ReadingsCommand,
     },
-    /// Kinds of sensors
+    /// Sensors: what there is, what is connected, what it says
     Sensor {
         /// What to do.
         #[command(subcommand)]

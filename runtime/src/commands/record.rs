@@ -38,6 +38,9 @@ const TRIES: u32 = 2;
 
 /// Records a sensor.
 pub async fn record(global: &Global, args: &RecordArgs) -> Result<(), Failure> {
+    if args.lasts.0.is_zero() {
+        return Err(Failure::Usage("--for: longer than nothing, such as 60s".into()));
+    }
     let mut stop = Stop::new()?;
     let loaded = load(global)?;
     let Some(config) = loaded.config.clone() else {

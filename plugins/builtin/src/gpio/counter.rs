@@ -66,6 +66,7 @@ pub struct Settings {
     /// Which edges are counted: "rising", "falling" or "both".
     pub edge: Counted,
     /// How many pulses a unit has.
+    #[schemars(range(min = 0.000001))]
     pub per_unit: f64,
     /// What the meter measures, such as "L" or "kWh". Without it only the pulses are told.
     pub unit: Option<Unit>,

@@ -31,6 +31,7 @@ const BETWEEN: Duration = Duration::from_millis(50);
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// How often it is switched on per second, in hertz.
+    #[schemars(range(min = 0.01))]
     pub frequency: f64,
     /// The duty when the node stops and when something fails: 0 is off, 1 is on.
     #[schemars(range(min = 0.0, max = 1.0))]

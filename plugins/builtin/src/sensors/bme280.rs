@@ -65,7 +65,13 @@ impl Sensor for Bme280 {
 
     fn read(&mut self, frame: &mut Frame) -> Result<(), SensorError> {
         let measured = self.chip.measure(&mut self.delay).map_err(sensor_error)?;
-        if *self.raw.lock().unwrap_or_else(PoisonError::into_inner) == UNMEASURED {
+        let raw = *self.raw.lock().unwrap_or_else(PoisonError::into_inner);
+        if raw.iter().all(|&byte| byte == 0x00) || raw.iter().all(|&byte| byte == 0xFF) {
+            return Err(SensorError::Garbage(
+                "what it says is no measurement (another chip, or a shorted wire?)".into(),
+            ));
+        }
+        if raw == UNMEASURED {
             return Err(SensorError::Garbage("the chip has lost its configuration (a weak supply?)".into()));
         }
         push_clamped(frame, "temperature", measured.temperature, CELSIUS);
