@@ -17,7 +17,9 @@
 //! It must not know any chip.
 
 mod fault;
+mod files;
 mod lines;
+mod spi;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,10 +28,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
-use embedded_hal::spi;
-use sedge_plugin::device::{Files, NoDelay};
+use sedge_plugin::device::NoDelay;
 use sedge_plugin::prelude::{FileModel, I2cModel, SpiModel};
-use sedge_plugin::sim::{SpiWire, transfer};
+use sedge_plugin::sim::transfer;
 use sedge_plugin::{
     Attachment, BusError, Clock, FileDevice, I2cDevice, Id, SensorKind, SpiDevice, SpiMode, Sysfs, fnv1a,
 };
@@ -40,6 +41,8 @@ use crate::lines::Lines;
 pub use fault::{Cure, Fault};
 
 use fault::Active;
+use files::Opened;
+use spi::Select;
 
 /// A simulated bus with devices on it, and a simulated GPIO chip. Clones are the same bus.
 #[derive(Clone)]
@@ -343,76 +346,6 @@ fn multiplex(connected: &mut u8, operations: &mut [Operation<'_>]) -> Result<(),
     Ok(())
 }
 
-/// A chip select of the bus.
-struct Select {
-    bus: SimBus,
-    select: u8,
-}
-
-impl spi::ErrorType for Select {
-    type Error = BusError;
-}
-
-impl spi::SpiDevice for Select {
-    fn transaction(&mut self, operations: &mut [spi::Operation<'_, u8>]) -> Result<(), BusError> {
-        let now = self.bus.clock.up();
-        let (mut state, fault) = self.bus.meet(&folder(&Seat::Number(self.select)))?;
-        // Nobody drives the line: it is pulled up.
-        let Some(chip) = state.selects.get_mut(&self.select) else {
-            return SpiWire::transfer(&mut Silence, operations, now);
-        };
-        SpiWire::transfer(chip.model.as_mut(), operations, felt(now, fault))?;
-        for operation in operations {
-            match operation {
-                spi::Operation::Read(buffer)
-                | spi::Operation::Transfer(buffer, _)
-                | spi::Operation::TransferInPlace(buffer) => distort(fault, buffer),
-                spi::Operation::Write(_) | spi::Operation::DelayNs(_) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Silence;
-
-impl SpiModel for Silence {
-    fn exchange(&mut self, bytes: &mut [u8], _: Duration) -> Result<(), BusError> {
-        bytes.fill(0xFF);
-        Ok(())
-    }
-}
-
-/// A folder of the bus.
-struct Opened {
-    bus: SimBus,
-    name: String,
-}
-
-impl Files for Opened {
-    fn read(&mut self, file: &str) -> Result<String, BusError> {
-        let now = self.bus.clock.up();
-        let (mut state, fault) = self.bus.meet(&self.name)?;
-        let chip = state.folders.get_mut(&self.name).ok_or_else(|| gone(&self.name))?;
-        let text = chip.model.read(file, felt(now, fault))?;
-        Ok(match fault {
-            Some(Fault::Corrupt) => format!("?{text}"),
-            Some(Fault::Stranger) => String::new(),
-            _ => text,
-        })
-    }
-
-    fn names(&mut self) -> Result<Vec<String>, BusError> {
-        let state = self.bus.state();
-        let chip = state.folders.get(&self.name).ok_or_else(|| gone(&self.name))?;
-        Ok(chip.model.names())
-    }
-}
-
-fn gone(name: &str) -> BusError {
-    BusError::Absent(format!("the kernel shows no device `{name}`").into())
-}
-
 impl Adapter for SimBus {
     fn i2c(&mut self, address: u8) -> Result<I2cDevice, BusError> {
         self.opened(&Seat::Number(address));
@@ -471,83 +404,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use sedge_plugin::sim::RegisterFile;
-    use sedge_plugin::testing::HandClock;
-
-    use super::*;
-
-    fn bus() -> (Arc<HandClock>, SimBus) {
-        let clock = Arc::new(HandClock::default());
-        (clock.clone(), SimBus::new("test", clock))
-    }
-
-    const SEAT: Seat = Seat::Number(0x20);
-
-    #[test]
-    fn a_chip_is_told_the_time_of_the_clock() {
-        let (clock, bus) = bus();
-        bus.attach(0x20, Box::new(RegisterFile::live(|chip, now| chip.set(0, &[now.as_secs() as u8]))));
-        assert_eq!(bus.device(0x20).read_u8(0), Ok(0));
-        clock.advance(Duration::from_secs(9));
-        assert_eq!(bus.device(0x20).read_u8(0), Ok(9));
-        bus.fault(&SEAT, Fault::Slow(Duration::from_secs(4)), Cure::Hand);
-        assert_eq!(bus.device(0x20).read_u8(0), Ok(5));
-    }
-
-    #[test]
-    fn nobody_answers_at_an_empty_address() {
-        let (_, bus) = bus();
-        assert_eq!(bus.device(0x20).read_u8(0), Err(BusError::NoAnswer));
-    }
-
-    #[test]
-    fn a_fault_lasts_until_its_cure_and_one_that_holds_the_bus_is_everybodys() {
-        let (_, mut bus) = bus();
-        for address in [0x20, 0x21] {
-            bus.attach(address, Box::new(RegisterFile::new(&[(0, &[7])])));
-        }
-        bus.fault(&SEAT, Fault::Nack, Cure::Transfers(2));
-        let answers: Vec<_> = (0..3).map(|_| bus.device(0x20).read_u8(0)).collect();
-        assert_eq!(answers, [Err(BusError::NoAnswer), Err(BusError::NoAnswer), Ok(7)]);
-
-        bus.fault(&SEAT, Fault::StuckLow, Cure::Recover);
-        bus.reopen().unwrap();
-        assert_eq!(bus.device(0x21).read_u8(0), Err(BusError::Timeout), "its neighbour");
-        bus.recover().unwrap().unwrap();
-        assert_eq!(bus.device(0x20).read_u8(0), Ok(7));
-
-        bus.fault(&SEAT, Fault::Corrupt, Cure::Reinit);
-        assert_ne!(bus.device(0x20).read_u8(0), Ok(7));
-        assert_eq!(bus.device(0x21).read_u8(0), Ok(7));
-        bus.i2c(0x20).unwrap();
-        assert_eq!(bus.device(0x20).read_u8(0), Ok(7));
-    }
-
-    #[test]
-    fn a_script_breaks_a_device_for_its_time() {
-        let (clock, bus) = bus();
-        bus.attach(0x20, Box::new(RegisterFile::new(&[(0, &[7])])));
-        bus.schedule(&SEAT, Fault::Nack, Duration::from_secs(2), Duration::from_secs(3));
-        let answers = (0..7).map(|_| {
-            let well = bus.device(0x20).read_u8(0).is_ok();
-            clock.advance(Duration::from_secs(1));
-            well
-        });
-        assert_eq!(answers.collect::<Vec<_>>(), [true, true, false, false, false, true, true]);
-    }
-
-    #[test]
-    fn two_chips_of_one_address_are_told_apart_by_the_multiplexer() {
-        let (_, bus) = bus();
-        for channel in [1, 5] {
-            let behind = bus.channel(0x70, channel);
-            behind.attach(0x20, Box::new(RegisterFile::new(&[(0, &[channel])])));
-        }
-        assert_eq!(bus.device(0x20).read_u8(0), Err(BusError::NoAnswer), "nothing is connected");
-        for channel in [1, 5] {
-            bus.device(0x70).write(&[1 << channel]).unwrap();
-            assert_eq!(bus.device(0x20).read_u8(0), Ok(channel));
-        }
-    }
-}
+mod tests;
