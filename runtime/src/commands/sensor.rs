@@ -23,9 +23,9 @@ pub fn kinds(global: &Global, name: Option<&str>) -> Result<(), Failure> {
     if let (Some(_), [kind]) = (name, &kinds[..]) {
         return describe(kind);
     }
-    let mut rows = vec![["KIND", "BUS", "ADDRESSES", "FIELDS", "WHAT IT IS"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["KIND", "BUS", "ADDRESSES", "WHAT IT IS", "FIELDS"].map(str::to_owned).to_vec()];
     rows.extend(kinds.iter().map(|kind| {
-        vec![kind.kind.into(), kind.bus().into(), addresses(kind), fields(kind), kind.title.into()]
+        vec![kind.kind.into(), kind.bus().into(), addresses(kind), kind.title.into(), fields(kind)]
     }));
     table(&rows)
 }
