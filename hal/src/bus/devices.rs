@@ -117,6 +117,12 @@ impl Devices {
         was_open
     }
 
+    /// The same, for good.
+    pub(super) fn leave(&mut self, id: &Id) -> bool {
+        self.failing.remove(id);
+        self.close(id)
+    }
+
     pub(super) fn reopen(&mut self) -> Result<(), BusError> {
         self.forget_channels();
         self.adapter.reopen()

@@ -224,7 +224,7 @@ impl Bus {
     pub async fn close(&self, id: &Id) -> Result<bool, SensorError> {
         let id = id.clone();
         let worker = self.thread().worker.clone();
-        told(worker.ask_anyway(move |devices| Ok(devices.close(&id))).await)
+        told(worker.ask_anyway(move |devices| Ok(devices.leave(&id))).await)
     }
 
     /// Opens the adapter anew beneath all devices. Their drivers keep what they know.

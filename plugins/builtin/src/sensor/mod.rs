@@ -206,9 +206,12 @@ impl Tools for SensorPlugin {
             return Err(ToolError::new(ToolErrorCode::NotFound, format!("no tool `{}`", call.tool)));
         };
         let Device { bus, ctx, name, .. } = &self.device;
-        let mut done = bus.operate(ctx.id(), operation.name, call.args.clone()).await;
-        let again = |error: &SensorError| !matches!(error, SensorError::Settings(_));
-        if self.device.was_off() || done.as_ref().is_err_and(again) {
+        // A chip that has lost its supply has forgotten what its pins are; one that fails may have.
+        let mut done = match self.device.was_off() {
+            true => Err(SensorError::Closed),
+            false => bus.operate(ctx.id(), operation.name, call.args.clone()).await,
+        };
+        if done.as_ref().is_err_and(|error| !matches!(error, SensorError::Settings(_))) {
             done = match self.device.open().await {
                 Ok(()) => bus.operate(ctx.id(), operation.name, call.args).await,
                 Err(error) => Err(error),
