@@ -16,21 +16,45 @@ const MOST_LOOKED_AT: usize = 16;
 
 type Kept = Vec<(u64, Vec<u8>)>;
 
+/// Segments that are to become one, or none: see [`Journal::plan`].
+#[derive(Debug)]
+pub struct Compaction {
+    run: Vec<Meta>,
+    kept: Kept,
+    gone: Vec<Range<u64>>,
+}
+
+impl Compaction {
+    /// The positions of the segments.
+    pub fn range(&self) -> Range<u64> {
+        match (self.run.first(), self.run.last()) {
+            (Some(first), Some(last)) => first.first..last.end,
+            _ => 0..0,
+        }
+    }
+
+    /// What of these will not be there any more.
+    pub fn gone(&self) -> &[Range<u64>] {
+        &self.gone
+    }
+}
+
 impl Journal {
-    /// Makes the oldest neighbours of which what is kept fits into one segment one, positions as they were. `keep` is asked
-    /// once for each record, in order, also for such as stay where they are. False when nothing would be gained.
-    ///
-    /// Each moment of it may be the last before a power cut: there are the old segments, or the new one.
-    pub fn compact(&mut self, keep: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<bool, CompactError> {
-        let segments: Vec<Meta> = {
+    /// Looks which of the oldest neighbours can be one segment when of each only what `keep` leaves in the list stays. None when
+    /// nothing would be gained. Nothing is changed yet.
+    pub fn plan(&self, keep: &mut dyn FnMut(&mut Vec<(u64, Vec<u8>)>)) -> Option<Compaction> {
+        let (segments, oldest) = {
             let state = self.shared.state();
-            state.segments.iter().filter(|meta| !meta.active).take(MOST_LOOKED_AT).cloned().collect()
+            let sealed = state.segments.iter().filter(|meta| !meta.active).take(MOST_LOOKED_AT);
+            (sealed.cloned().collect::<Vec<Meta>>(), state.segments.first().map(|meta| meta.epoch))
         };
         let room = self.room();
         let mut run: Vec<Meta> = Vec::new();
         let (mut kept, mut bytes) = (Kept::new(), 0);
         for meta in segments {
-            let Some((mut more, size)) = self.kept(&meta, keep) else { break };
+            let Some(mut more) = self.records(&meta) else { break };
+            keep(&mut more);
+            let size: u64 = more.iter().map(|(_, payload)| frame_bytes(payload.len())).sum();
             if bytes + size > room || run.len() == REPLACES {
                 if run.len() > 1 {
                     break;
@@ -43,23 +67,50 @@ impl Journal {
             bytes += size;
             run.push(meta);
         }
-        let oldest = self.shared.state().segments.first().map(|meta| meta.epoch);
-        if kept.is_empty() && run.first().is_some_and(|meta| Some(meta.epoch) == oldest) {
-            self.release(&run)?;
-            return Ok(true);
+        let all_goes = kept.is_empty() && run.first().is_some_and(|meta| Some(meta.epoch) == oldest);
+        if !all_goes && (run.len() < 2 || bytes > room) {
+            return None;
         }
-        if run.len() < 2 || bytes > room {
-            return Ok(false);
+        let mut plan = Compaction { run, kept, gone: Vec::new() };
+        let Range { start, end } = plan.range();
+        let mut at = start;
+        for (position, _) in &plan.kept {
+            if at < *position {
+                plan.gone.push(at..*position);
+            }
+            at = position + 1;
         }
-        self.merge(&run, &kept)?;
-        Ok(true)
+        if at < end {
+            plan.gone.push(at..end);
+        }
+        Some(plan)
     }
 
-    /// What is kept of a segment, and the bytes of its frames. None where not all of it can be read now.
-    fn kept(&self, meta: &Meta, keep: &mut dyn FnMut(u64, &[u8]) -> bool) -> Option<(Kept, u64)> {
+    /// Makes several segments one, positions as they were.
+    ///
+    /// Each moment of it may be the last before a power cut: there are the old segments, or the new one.
+    pub fn carry_out(&mut self, plan: Compaction) -> Result<(), CompactError> {
+        let Compaction { run, kept, .. } = plan;
+        if kept.is_empty() {
+            return Ok(self.release(&run)?);
+        }
+        Ok(self.merge(&run, &kept)?)
+    }
+
+    /// Plans and carries out. `keep` is asked once for each record, in order, also for such as stay where they are. False when
+    /// nothing would be gained.
+    pub fn compact(&mut self, keep: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<bool, CompactError> {
+        match self.plan(&mut |records| records.retain(|(position, bytes)| keep(*position, bytes))) {
+            Some(plan) => self.carry_out(plan).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// What is in a segment. None where not all of it can be read now.
+    fn records(&self, meta: &Meta) -> Option<Kept> {
         let file = self.shared.disk.open(&meta.name, Mode::Read).ok()?;
         let mut walk = Walk::new(&*file, meta.epoch, HEADER as u64, meta.limit);
-        let (mut kept, mut bytes) = (Kept::new(), 0);
+        let mut records = Kept::new();
         let place = |span: Range<u64>, kind| {
             self.shared.aside.place(&*self.shared.disk, &*file, meta.epoch, span, kind);
         };
@@ -67,9 +118,8 @@ impl Journal {
             match walk.step() {
                 Step::Record { position, .. } if position >= meta.end => break,
                 Step::Record { position, payload } => {
-                    if position >= meta.first && keep(position, payload) {
-                        bytes += frame_bytes(payload.len());
-                        kept.push((position, payload.to_vec()));
+                    if position >= meta.first {
+                        records.push((position, payload.to_vec()));
                     }
                 }
                 Step::Mark(Mark::Sealed, _) => break,
@@ -82,13 +132,13 @@ impl Journal {
                 Step::End { .. } => break,
             }
         }
-        (walk.unreadable() == 0).then_some((kept, bytes))
+        (walk.unreadable() == 0).then_some(records)
     }
 
     /// Writes a segment anew, into another file. One that cannot be read now, or does not fit, stays as it is.
     pub(crate) fn copy_segment(&mut self, meta: &Meta) -> io::Result<()> {
-        let Some((kept, bytes)) = self.kept(meta, &mut |_, _| true) else { return Ok(()) };
-        if bytes > self.room() {
+        let Some(kept) = self.records(meta) else { return Ok(()) };
+        if kept.iter().map(|(_, payload)| frame_bytes(payload.len())).sum::<u64>() > self.room() {
             return Ok(());
         }
         self.merge(std::slice::from_ref(meta), &kept)
