@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use sedge_plugin::Id;
 
-use crate::link::{MAX_PACKET_BYTES, Message};
+use crate::link::{JSON, MAX_PACKET_BYTES, Message};
 use crate::lost::Lost;
 use crate::wire::Topics;
 
@@ -341,7 +341,7 @@ impl Outbox {
         if let Some(reading) = self.live.pop_front() {
             self.count_out(&reading);
             let (topic, payload) = (self.topics.reading(&reading.sensor), reading.payload.clone());
-            let message = Message { topic, payload, json: true, ..Message::default() };
+            let message = Message { topic, payload, content_type: JSON, ..Message::default() };
             return Some((message, Flying::Live(reading)));
         }
         let sensor = self.oldest()?;
@@ -354,8 +354,8 @@ impl Outbox {
             let key = self.dirty.pop_first()?;
             let Some(state) = self.states.get(&key) else { continue };
             let (topic, payload) = (key.1.clone(), state.payload.clone());
-            let json = key.0 != Rank::Status && !payload.is_empty();
-            let message = Message { topic, payload, retain: true, json, ..Message::default() };
+            let content_type = JSON.filter(|_| key.0 != Rank::Status && !payload.is_empty());
+            let message = Message { topic, payload, retain: true, content_type, ..Message::default() };
             let version = state.version;
             return Some((message, Flying::State(key, version)));
         }
@@ -383,7 +383,7 @@ impl Outbox {
             readings.push(reading);
         }
         payload.push(b']');
-        (Message { topic, payload, json: true, ..Message::default() }, Flying::Backlog(readings))
+        (Message { topic, payload, content_type: JSON, ..Message::default() }, Flying::Backlog(readings))
     }
 
     /// The sensor with the oldest reading of the backlog.

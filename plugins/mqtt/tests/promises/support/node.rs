@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sedge_mqtt::{MqttBridge, Settings};
+use sedge_mqtt::{Broker, MqttBridge, Settings};
 use sedge_plugin::context::{Erased, Host};
 use sedge_plugin::directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
 use sedge_plugin::http::{HttpError, Request, Response};
@@ -48,6 +48,21 @@ pub struct FakeHost {
     /// A longer sleep never ends.
     pub longest_sleep: Mutex<Duration>,
     tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl FakeHost {
+    fn new(directory: Directory) -> Arc<Self> {
+        Arc::new(Self {
+            directory: Mutex::new(Arc::new(directory)),
+            calls: Mutex::default(),
+            gate: Semaphore::new(0),
+            begun: watch::Sender::new(0),
+            degraded: watch::Sender::new(None),
+            endless_sleep: Mutex::default(),
+            longest_sleep: Mutex::new(Duration::from_millis(4400)),
+            tasks: Mutex::default(),
+        })
+    }
 }
 
 impl Host for FakeHost {
@@ -209,17 +224,13 @@ impl Node {
     }
 
     pub async fn with(broker: SocketAddr, directory: Directory, settings: Settings) -> Self {
-        let host = Arc::new(FakeHost {
-            directory: Mutex::new(Arc::new(directory)),
-            calls: Mutex::default(),
-            gate: Semaphore::new(0),
-            begun: watch::Sender::new(0),
-            degraded: watch::Sender::new(None),
-            endless_sleep: Mutex::default(),
-            longest_sleep: Mutex::new(Duration::from_millis(4400)),
-            tasks: Mutex::default(),
-        });
-        let settings = Settings { host: broker.ip().to_string(), port: broker.port(), ..settings };
+        let brokers = vec![Broker::at(broker.ip().to_string(), broker.port())];
+        Self::among(directory, Settings { brokers, ..settings }).await
+    }
+
+    /// With the brokers of the settings.
+    pub async fn among(directory: Directory, settings: Settings) -> Self {
+        let host = FakeHost::new(directory);
         let ctx = Context::new(id("mqtt"), host.clone());
         let bridge = MqttBridge::setup(&settings, ctx).await.unwrap();
         Self { host, bridge }
