@@ -31,7 +31,10 @@ fn each_setting_says_where_it_is_from() {
             "mqtt.keep_alive = \"15s\" # default",
             "mqtt.listen = \"127.0.0.1:1883\" # default",
             "mqtt.password = \"***\" # sedge.toml:3:1",
+            "mqtt.protocol = \"5\" # default",
             "mqtt.queue = 10000 # default",
+            "mqtt.receive_maximum = 32 # default",
+            "mqtt.session_expiry = \"30s\" # default",
             "mqtt.username = \"me\" # sedge.toml:4:1",
             "plugins.paths = [] # default",
             "bus.b.kind = \"sim\" # sedge.toml:6:1",
@@ -65,7 +68,7 @@ fn the_effective_config_is_one_object_with_defaults_and_without_secrets() {
             "node": { "labels": {} },
             "mqtt": {
                 "url": "mqtt://me:***@h", "embedded": false, "listen": "127.0.0.1:1883", "base": "sedge/v1",
-                "keep_alive": "15s", "queue": 10000
+                "keep_alive": "15s", "queue": 10000, "protocol": "5", "receive_maximum": 32, "session_expiry": "30s"
             },
             "plugins": { "paths": [] },
             "sensor": { "s": { "kind": "cpu", "every": "10s", "enabled": true } },

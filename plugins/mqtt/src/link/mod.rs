@@ -21,6 +21,8 @@ mod connect;
 mod open;
 mod reasons;
 mod session;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transport;
 mod websocket;
