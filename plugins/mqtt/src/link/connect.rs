@@ -50,8 +50,8 @@ async fn attempt(options: &LinkOptions, version: Version) -> Result<Open, Refusa
     let tcp = reach(&options.broker).await?;
     in_time(async {
         let mut stream = dress(tcp, options).await?;
-        greet(&mut stream, options, version).await.map_err(|error| before(&error, version))?;
-        let (ack, frames) = answer(&mut stream, version).await?;
+        greet(&mut stream, options, version).await.map_err(|error| before(&error, options, version))?;
+        let (ack, frames) = answer(&mut stream, options, version).await?;
         if ack.code != 0 && reasons::is_about_version(ack.code) {
             return Err(Refusal::Version(ack));
         }
@@ -86,7 +86,11 @@ async fn greet(stream: &mut Box<dyn Stream>, options: &LinkOptions, version: Ver
 }
 
 /// The first packet, which must be the answer, and what came along with it.
-async fn answer(stream: &mut Box<dyn Stream>, version: Version) -> Result<(ConnAck, Frames), Refusal> {
+async fn answer(
+    stream: &mut Box<dyn Stream>,
+    options: &LinkOptions,
+    version: Version,
+) -> Result<(ConnAck, Frames), Refusal> {
     let mut frames = Frames::new(MAX_PACKET_BYTES);
     loop {
         match frames.next() {
@@ -100,22 +104,31 @@ async fn answer(stream: &mut Box<dyn Stream>, version: Version) -> Result<(ConnA
             Ok(None) => {}
         }
         match stream.read_buf(frames.buffer()).await {
-            Ok(0) => return Err(stranger(version, "it closed the connection without an answer").into()),
+            Ok(0) => return Err(closed(options, version).into()),
             Ok(_) => {}
-            Err(error) => return Err(before(&error, version)),
+            Err(error) => return Err(before(&error, options, version)),
         }
     }
 }
 
 /// What ended it before the broker had answered.
-fn before(error: &io::Error, version: Version) -> Refusal {
+fn before(error: &io::Error, options: &LinkOptions, version: Version) -> Refusal {
     let fault = tls::fault(error).unwrap_or_else(|| match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-            stranger(version, "it closed the connection without an answer")
+            closed(options, version)
         }
         _ => Fault::Unreachable(error.to_string()),
     });
     Refusal::Fault(fault)
+}
+
+/// What TLS would have said is lost where the broker closes before it has read everything.
+fn closed(options: &LinkOptions, version: Version) -> Fault {
+    if options.broker.scheme.is_encrypted() {
+        let text = "the broker closed the connection without an answer; does it take this node's certificate (`cert_file`, `key_file`)?";
+        return Fault::Tls(text.into());
+    }
+    stranger(version, "it closed the connection without an answer")
 }
 
 fn stranger(version: Version, what: &str) -> Fault {

@@ -83,7 +83,7 @@ async fn a_wire_that_says_nothing_is_given_up_within_twice_the_keep_alive() {
         };
         assert!(fault.to_string().contains("no sign of life"), "{fault}");
         let found = begun.elapsed();
-        assert!(found > KEEP_ALIVE && found <= 2 * KEEP_ALIVE, "{found:?}");
+        assert!(found >= KEEP_ALIVE && found <= 2 * KEEP_ALIVE, "{found:?}");
     }
 }
 
@@ -125,7 +125,7 @@ async fn the_broker_says_why_it_parts() {
 async fn what_is_no_mqtt_ends_the_connection_and_says_so() {
     for bytes in [
         &[0x30, 0xff, 0xff, 0xff, 0xff][..],
-        b"HTTP/1.1 400 Bad Request\r\n\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nBad Request",
         &[0x50, 0],
     ] {
         let (mut link, mut far) = open(Version::V5);

@@ -113,7 +113,8 @@ impl Packet {
                 Self::UnsubAck
             }
             kind::PINGRESP => Self::Pong,
-            kind::DISCONNECT if v5 => {
+            // 3.1.1 knows none from a broker; one that knows both versions sends it all the same.
+            kind::DISCONNECT => {
                 let code = if bytes.is_empty() { 0 } else { bytes.byte()? };
                 let mut reason = None;
                 if !bytes.is_empty() {
