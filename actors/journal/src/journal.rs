@@ -158,8 +158,7 @@ impl Journal {
         };
         journal.tidy_free();
         if let Err(error) = journal.begin(&loaded) {
-            // Nothing on the disk says that it was opened: the next process may find what this one did.
-            journal.advance(loaded.next + SKIP * open::chance());
+            journal.leap_anywhere(loaded.next);
             journal.fail(&error);
         }
         let next = journal.head();
@@ -184,17 +183,29 @@ impl Journal {
 
     fn resume(&mut self, meta: &Meta, at: u64, next: u64) -> io::Result<()> {
         let file = self.shared.disk.open(&meta.name, Mode::Write)?;
+        self.active = Some(Active { file, epoch: meta.epoch, at, limit: self.segment_bytes });
+        if let Some(meta) = self.shared.state().segment(meta.epoch) {
+            (meta.active, meta.end) = (true, next);
+        }
+        self.mark_opened()
+    }
+
+    /// Says durably that positions up to the next one may have been given out.
+    fn mark_opened(&mut self) -> io::Result<()> {
+        let head = self.head();
+        let Some(active) = &mut self.active else { return Ok(()) };
         let mut bytes = Vec::new();
-        format::encode_mark(&mut bytes, meta.epoch, next, Mark::Opened);
+        format::encode_mark(&mut bytes, active.epoch, head, Mark::Opened);
         bytes.extend_from_slice(&TERMINATOR);
-        write_all_at(&*file, &bytes, at)?;
-        file.sync_data()?;
+        write_all_at(&*active.file, &bytes, active.at)?;
+        active.file.sync_data()?;
+        active.at += SMALLEST;
+        let (at, epoch) = (active.at, active.epoch);
         let mut state = self.shared.state();
         state.syncs += 1;
-        if let Some(meta) = state.segment(meta.epoch) {
-            (meta.active, meta.end, meta.limit) = (true, next, at + SMALLEST);
+        if let Some(meta) = state.segment(epoch) {
+            (meta.end, meta.limit) = (head, at);
         }
-        self.active = Some(Active { file, epoch: meta.epoch, at: at + SMALLEST, limit: self.segment_bytes });
         Ok(())
     }
 
@@ -220,9 +231,30 @@ impl Journal {
         Appended { positions: first..next, stopped }
     }
 
-    /// The position that the next record gets at least: above what cursors and others remember, should they know of positions
-    /// that the journal does not. To be called before the first record.
-    pub fn advance(&mut self, position: u64) {
+    /// To be called before the first record with what is remembered elsewhere, such as the ends of cursors. Where that is above
+    /// the position that the next record gets, the journal was taken away, or ran from memory: then positions go on far above.
+    pub fn advance(&mut self, known: u64) {
+        if known <= self.head() {
+            return;
+        }
+        if self.active.is_some() {
+            self.leap((known / SKIP + 1) * SKIP);
+            match self.mark_opened() {
+                Ok(()) => return,
+                Err(error) => self.fail(&error),
+            }
+        }
+        self.leap_anywhere(known);
+    }
+
+    /// Nothing on the disk says that positions were given out from here on: the next process may find what this one did.
+    fn leap_anywhere(&mut self, known: u64) {
+        let leap = 1 + self.shared.disk.chance() % (1 << 16);
+        self.leap((known / SKIP + leap) * SKIP);
+    }
+
+    /// The next record gets this position, where that is above.
+    fn leap(&mut self, position: u64) {
         let mut state = self.shared.state();
         if position > state.head && position < format::MOST_POSITION {
             let all_durable = state.durable == state.head;
@@ -274,7 +306,7 @@ impl Journal {
     }
 
     /// Records that left memory without having reached the disk since this was asked last: they are lost. As many bytes are
-    /// held as memory is allowed; of what is lost beyond, the oldest is only counted.
+    /// held as memory is allowed, 256 KiB at least; of what is lost beyond, the oldest is only counted.
     pub fn take_unsaved(&mut self) -> Vec<(u64, Vec<u8>)> {
         self.unsaved_bytes = 0;
         std::mem::take(&mut self.unsaved).into()
@@ -386,7 +418,7 @@ impl Journal {
             self.unsaved_bytes += payload.len();
             self.unsaved.push_back((position, payload.to_vec()));
         }
-        while self.unsaved_bytes > self.memory_bytes
+        while self.unsaved_bytes > self.memory_bytes.max(MOST_GATHERED)
             && let Some((_, payload)) = self.unsaved.pop_front()
         {
             self.unsaved_bytes -= payload.len();
@@ -532,7 +564,10 @@ impl Journal {
             let _ = disk.remove(&from);
             return Err(error);
         }
-        disk.sync_dir()?;
+        if let Err(error) = disk.sync_dir() {
+            let _ = disk.remove(&name);
+            return Err(error);
+        }
         let mut state = self.shared.state();
         state.bytes_written += bytes.len() as u64;
         state.syncs += 2;
