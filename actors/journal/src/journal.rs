@@ -157,6 +157,10 @@ impl Journal {
             _lock: lock,
         };
         journal.tidy_free();
+        if loaded.found.leftovers + loaded.found.damaged > 0 {
+            // Where this fails the same is found, and done, once more.
+            let _ = journal.shared.disk.sync_dir();
+        }
         if let Err(error) = journal.begin(&loaded) {
             journal.leap_anywhere(loaded.next);
             journal.fail(&error);
