@@ -24,7 +24,8 @@ impl Journal {
     pub fn compact(&mut self, keep: &mut dyn FnMut(u64, &[u8]) -> bool) -> Result<bool, CompactError> {
         let segments: Vec<Meta> = {
             let state = self.shared.state();
-            state.segments.iter().filter(|meta| !meta.active).take(MOST_LOOKED_AT).cloned().collect()
+            let sealed = state.segments.len().saturating_sub(1);
+            state.segments[..sealed.min(MOST_LOOKED_AT)].to_vec()
         };
         let room = self.room();
         let mut run: Vec<Meta> = Vec::new();

@@ -316,17 +316,20 @@ impl Journal {
         std::mem::take(&mut self.unsaved).into()
     }
 
-    /// The oldest segment that is no longer written to.
+    /// The oldest segment that is no longer written to. Not the newest of all, also where it is not written to: it says how far
+    /// positions were given out.
     pub fn oldest(&self) -> Option<Segment> {
         let state = self.shared.state();
-        let meta = state.segments.first().filter(|meta| !meta.active)?;
+        let meta = state.segments.first().filter(|_| state.segments.len() > 1)?;
         Some(Segment { first: meta.first, end: meta.end, bytes: meta.limit })
     }
 
     /// Drops the oldest segment, for its file to be used again; which positions were in it. Nothing where there is none.
     pub fn drop_oldest(&mut self) -> io::Result<Range<u64>> {
-        let meta = self.shared.state().segments.first().filter(|meta| !meta.active).cloned();
-        let Some(meta) = meta else { return Ok(0..0) };
+        if self.oldest().is_none() {
+            return Ok(0..0);
+        }
+        let Some(meta) = self.shared.state().segments.first().cloned() else { return Ok(0..0) };
         self.release(std::slice::from_ref(&meta))?;
         Ok(meta.first..meta.end)
     }
@@ -620,7 +623,10 @@ impl Journal {
             if reuse {
                 self.free.push(free);
             }
-            self.shared.state().segments.retain(|held| held.name != meta.name);
+            let mut state = self.shared.state();
+            state.segments.retain(|held| held.name != meta.name);
+            // What is gone from the disk is gone for readers that keep up as well.
+            state.ring.forget_below(meta.end);
         }
         // Where this fails a power cut brings them back: they are read once more.
         let _ = self.shared.disk.sync_dir();

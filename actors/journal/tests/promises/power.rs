@@ -168,10 +168,7 @@ impl Life<'_> {
         }
         let appended = self.journal.append_all(&payloads);
         let full = appended.stopped.is_some();
-        appended
-            .positions
-            .zip(payloads)
-            .for_each(|(position, payload)| self.oracle.append(position, payload));
+        appended.positions.zip(payloads).for_each(|(position, payload)| self.oracle.append(position, payload));
         if full {
             self.drop_oldest();
         }
@@ -241,10 +238,7 @@ fn open(disk: &FaultDisk, options: Options, oracle: &mut Oracle, readable: bool)
         oracle.complete(&seen, &reader);
         let durable = reader.durable();
         oracle.required.extend(seen.range(..durable).filter(|position| !oracle.lost.contains(position)));
-        assert!(
-            oracle.stored.iter().all(|position| done.contains(*position)),
-            "the cursor lost what was stored"
-        );
+        assert!(oracle.stored.iter().all(|position| done.contains(*position)), "the cursor lost what was stored");
     }
     assert!(done.pending(0..u64::MAX).len() <= 65);
     for position in oracle.appended.keys() {
@@ -252,10 +246,7 @@ fn open(disk: &FaultDisk, options: Options, oracle: &mut Oracle, readable: bool)
     }
     assert!(found.next <= journal.reader().head());
     journal.advance(done.end());
-    assert!(
-        oracle.highest.is_none_or(|highest| highest < journal.reader().head()),
-        "positions may be used twice"
-    );
+    assert!(oracle.highest.is_none_or(|highest| highest < journal.reader().head()), "positions may be used twice");
     oracle.unmarked = journal.trouble().is_some();
     Some(journal)
 }
