@@ -23,6 +23,8 @@ const TERMINATOR: [u8; 8] = [0; 8];
 const RESERVE: u64 = SMALLEST + TERMINATOR.len() as u64;
 /// What is gathered before it is written, where many are appended at once.
 const MOST_GATHERED: usize = 256 * 1024;
+/// New segments for one record: where sealing fails the next one begins full of what was to be sealed.
+const MOST_TURNS: usize = 8;
 const SMALLEST_SEGMENT: u32 = 4096;
 const FEWEST_SEGMENTS: u64 = 4;
 
@@ -353,9 +355,15 @@ impl Journal {
             return Err(AppendError::TooLarge { bytes: payload.len(), limit: self.limit() });
         }
         let bytes = frame_bytes(payload.len());
-        if !self.has_room(bytes) {
+        for _ in 0..MOST_TURNS {
+            if self.has_room(bytes) {
+                break;
+            }
             self.write_gathered();
             self.next_segment()?;
+        }
+        if !self.has_room(bytes) {
+            self.fail(&io::Error::other("syncing fails again and again"));
         } else if self.gathered.bytes.len() >= MOST_GATHERED {
             self.write_gathered();
         }
