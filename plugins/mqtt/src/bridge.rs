@@ -25,6 +25,7 @@ use crate::connection::{Driver, Line, Sleep};
 use crate::desk::{DEFAULT_DEADLINE, Desk};
 use crate::link::{LinkOptions, Message};
 use crate::mirror::Mirror;
+use crate::nonces;
 use crate::outbox::Rank;
 use crate::settings::Settings;
 use crate::wire::{self, OFFLINE, ONLINE, ReadingFrame, Topics};
@@ -70,7 +71,7 @@ impl Plugin for MqttBridge {
         let mirror = Mirror::new(topics.clone(), line.clone(), ctx.clone());
         mirror.everything();
 
-        let desk = Desk::new(ctx.clone(), topics.clone(), line.clone());
+        let (desk, claims) = Desk::new(ctx.clone(), topics.clone(), line.clone(), settings.calls.clone());
         let (alive, watcher) = watch::channel(());
         let driver = Driver {
             options: LinkOptions {
@@ -91,6 +92,7 @@ impl Plugin for MqttBridge {
             sleep: sleep(&ctx),
             alive,
         };
+        ctx.spawn(nonces::keep(ctx.clone(), claims));
         ctx.spawn(desk.account(sleep(&ctx)));
         ctx.spawn(driver.run());
         ctx.spawn(mirror.clone().refresh());

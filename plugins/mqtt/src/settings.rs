@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use sedge_plugin::{Every, Secret};
 use serde::Deserialize;
 
+use crate::gate::CallRules;
 use crate::wire::Base;
 
 /// Where the broker is, and how to be there.
@@ -35,6 +36,9 @@ pub struct Settings {
     pub keep_alive: Every,
     /// Readings that wait while the broker is away; the oldest are dropped. At least 64.
     pub queue: usize,
+    /// What is asked of calls.
+    #[serde(skip)]
+    pub calls: CallRules,
 }
 
 impl Default for Settings {
@@ -48,6 +52,7 @@ impl Default for Settings {
             password: None,
             keep_alive: Every::secs(15),
             queue: 10_000,
+            calls: CallRules::default(),
         }
     }
 }
