@@ -2,9 +2,11 @@
 
 mod bridge;
 mod calls;
+mod foreign;
 mod golden;
 mod outage;
 mod remote;
+mod signed;
 mod support;
 
 /// Each promise is kept with both brokers.
