@@ -33,6 +33,10 @@ fn each_setting_says_where_it_is_from() {
             "mqtt.password = \"***\" # sedge.toml:3:1",
             "mqtt.queue = 10000 # default",
             "mqtt.username = \"me\" # sedge.toml:4:1",
+            "calls.allow_unsigned = [] # default",
+            "calls.per_caller = \"60/min\" # default",
+            "calls.signed = \"off\" # default",
+            "calls.unsigned = \"600/min\" # default",
             "plugins.paths = [] # default",
             "bus.b.kind = \"sim\" # sedge.toml:6:1",
             "sensor.kitchen.address = 118 # default",
@@ -67,6 +71,7 @@ fn the_effective_config_is_one_object_with_defaults_and_without_secrets() {
                 "url": "mqtt://me:***@h", "embedded": false, "listen": "127.0.0.1:1883", "base": "sedge/v1",
                 "keep_alive": "15s", "queue": 10000
             },
+            "calls": { "signed": "off", "allow_unsigned": [], "per_caller": "60/min", "unsigned": "600/min" },
             "plugins": { "paths": [] },
             "sensor": { "s": { "kind": "cpu", "every": "10s", "enabled": true } },
             "plugin": { "weather": { "enabled": false, "pin": "***" } },

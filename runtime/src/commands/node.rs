@@ -94,6 +94,7 @@ pub fn settings(mqtt: &Mqtt, host: &str, port: u16) -> Result<sedge_mqtt::Settin
         password,
         keep_alive: mqtt.keep_alive,
         queue: mqtt.queue,
+        ..sedge_mqtt::Settings::default()
     };
     settings.check().map_err(|error| Failure::Config(format!("[mqtt]: {error}")))?;
     Ok(settings)
