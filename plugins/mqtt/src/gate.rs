@@ -83,7 +83,7 @@ impl Default for CallRules {
 pub(crate) struct Who {
     pub(crate) from: String,
     /// With which it was proved.
-    pub(crate) signature: Option<Signature>,
+    pub(crate) signature: Option<Box<Signature>>,
 }
 
 /// Why a call does not come through.
@@ -173,7 +173,7 @@ impl Gate {
             return Err(denied(format!("the signature does not hold for caller `{name}`, {what}")));
         }
         // From here on it is the caller, and what it does counts as its own.
-        let who = Who { from: name.to_string(), signature: Some(signed.signature.clone()) };
+        let who = Who { from: name.to_string(), signature: Some(signed.signature.clone().into()) };
         let rate = caller.rate.unwrap_or(self.rules.per_caller);
         let take = self.caps().signed.take(name.as_str(), rate, now);
         capped(take, rate, &who)?;

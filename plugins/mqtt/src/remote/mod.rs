@@ -87,7 +87,7 @@ pub struct Remote {
     /// The level under `_reply/`: the user name, because that is what a broker's rules can name.
     caller: String,
     client: String,
-    signer: Option<Signer>,
+    signer: Option<Box<Signer>>,
     client_id: String,
     commands: mpsc::Sender<Command>,
     calls: AtomicU64,
@@ -112,7 +112,7 @@ impl Remote {
 
     /// Signs its calls, as the caller that the signer names.
     pub fn signing_as(mut self, signer: Signer) -> Self {
-        self.signer = Some(signer);
+        self.signer = Some(signer.into());
         self
     }
 
@@ -231,7 +231,7 @@ impl Remote {
         let id = format!("{nanos:x}-{number}");
         let now = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
         let sign = |signer: &Signer| signer.sign(node, tool, &args, now);
-        let sig = self.signer.as_ref().map(sign).transpose();
+        let sig = self.signer.as_deref().map(sign).transpose();
         let sig = sig.map_err(|error| RemoteError::Protocol(error.to_string()))?;
         let request = Request { id: Some(id.clone()), args, from: Some(self.caller.clone()), sig };
         let correlation = format!("{}-{id}", self.client_id).into_bytes();
