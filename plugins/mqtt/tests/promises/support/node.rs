@@ -116,11 +116,13 @@ impl Host for FakeHost {
         key: &'a str,
         value: Option<serde_json::Value>,
     ) -> BoxFuture<'a, Result<(), PluginError>> {
-        let kept = match (&mut *self.disk.lock().unwrap(), value) {
-            (Some(disk), Some(value)) => Ok(drop(disk.insert(key.into(), value))),
-            (Some(disk), None) => Ok(drop(disk.remove(key))),
-            (None, _) => Err(PluginError::failed("no room on the disk")),
-        };
+        let mut disk = self.disk.lock().unwrap();
+        let kept = disk.as_mut().ok_or_else(|| PluginError::failed("no room on the disk")).map(|disk| {
+            match value {
+                Some(value) => disk.insert(key.into(), value),
+                None => disk.remove(key),
+            };
+        });
         Box::pin(async { kept })
     }
     fn metrics(&self) -> Arc<Registry> {
