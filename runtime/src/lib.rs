@@ -18,6 +18,7 @@ pub mod assemble;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod buses;
+mod callers;
 pub mod catalogue;
 pub mod cli;
 pub mod commands;
@@ -41,7 +42,9 @@ use clap::Parser;
 
 pub use extend::with;
 
-use cli::{Cli, Command, ConfigCommand, PluginCommand, ReadingsCommand, SensorCommand, ToolCommand};
+use cli::{
+    CallerCommand, Cli, Command, ConfigCommand, PluginCommand, ReadingsCommand, SensorCommand, ToolCommand,
+};
 use exit::Failure;
 
 /// Reads the command line, runs the command, and says how it ended.
@@ -72,6 +75,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Plugin { command: PluginCommand::Check { path } } => {
             return commands::plugin::check(global, path.as_deref());
         }
+        Command::Caller { command: CallerCommand::New(args) } => return commands::caller::new(global, args),
+        Command::Tool { command: ToolCommand::Audit(args) } => return commands::audit::audit(global, args),
         Command::Version => return commands::version::version(global),
         _ => {}
     }
@@ -128,6 +133,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Other(words) => in_time(global, commands::other::other(global, words)).await,
             Command::Check(_) | Command::Sensor { .. } | Command::Config { .. } | Command::Version => Ok(()),
             Command::Plugin { command: PluginCommand::Check { .. } } => Ok(()),
+            Command::Caller { .. } | Command::Tool { command: ToolCommand::Audit(_) } => Ok(()),
         }
     });
     // A thread that a driver blocks must not keep the process from ending.

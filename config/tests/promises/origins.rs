@@ -43,6 +43,10 @@ fn each_setting_says_where_it_is_from() {
             "outbox.max_bytes = \"256MiB\" # default",
             "outbox.policy = \"drop_oldest\" # default",
             "outbox.storage = \"disk\" # default",
+            "calls.allow_unsigned = [] # default",
+            "calls.per_caller = \"60/min\" # default",
+            "calls.signed = \"off\" # default",
+            "calls.unsigned = \"600/min\" # default",
             "plugins.paths = [] # default",
             "bus.b.kind = \"sim\" # sedge.toml:6:1",
             "sensor.kitchen.address = 118 # default",
@@ -82,6 +86,7 @@ fn the_effective_config_is_one_object_with_defaults_and_without_secrets() {
                 "class": {}, "commit": "1s", "keep_every": 10, "max_bytes": "256MiB", "policy": "drop_oldest",
                 "storage": "disk"
             },
+            "calls": { "signed": "off", "allow_unsigned": [], "per_caller": "60/min", "unsigned": "600/min" },
             "plugins": { "paths": [] },
             "sensor": { "s": { "kind": "cpu", "every": "10s", "enabled": true } },
             "plugin": { "weather": { "enabled": false, "pin": "***" } },

@@ -26,6 +26,7 @@ use crate::connection::{Driver, Line, Sleep, Source};
 use crate::desk::Desk;
 use crate::link::{JSON, LinkOptions, Message, Qos};
 use crate::mirror::Mirror;
+use crate::nonces;
 use crate::outbox::Rank;
 use crate::settings::Settings;
 use crate::wire::{self, OFFLINE, ONLINE, Topics};
@@ -71,7 +72,7 @@ impl Plugin for MqttBridge {
         let mirror = Mirror::new(topics.clone(), line.clone(), ctx.clone());
         mirror.everything();
 
-        let desk = Desk::new(ctx.clone(), topics.clone(), line.clone());
+        let (desk, claims) = Desk::new(ctx.clone(), topics.clone(), line.clone(), settings.calls.clone());
         let (alive, watcher) = watch::channel(());
         let driver = Driver {
             options: LinkOptions {
@@ -94,6 +95,7 @@ impl Plugin for MqttBridge {
             was_connected: false,
             alive,
         };
+        ctx.spawn(nonces::keep(ctx.clone(), claims));
         ctx.spawn(desk.account(cursor, sleep(&ctx)));
         ctx.spawn(driver.run());
         ctx.spawn(mirror.clone().refresh());

@@ -14,18 +14,23 @@
 
 mod backoff;
 mod bridge;
+mod bucket;
 mod calls;
 mod choice;
 mod connection;
 mod desk;
+mod gate;
 mod link;
 mod lost;
 mod mirror;
+mod nonces;
 mod outbox;
 pub mod packet;
 pub mod remote;
 mod settings;
+mod tally;
 pub mod wire;
 
 pub use bridge::MqttBridge;
+pub use gate::{CallRules, Caller, MustSign};
 pub use settings::{Broker, Scheme, Settings, SettingsError, Version};

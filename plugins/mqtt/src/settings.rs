@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use sedge_plugin::{Every, Secret};
 use serde::Deserialize;
 
+use crate::gate::CallRules;
 use crate::link::{LinkOptions, TlsFiles};
 pub use crate::packet::Version;
 use crate::wire::Base;
@@ -121,6 +122,9 @@ pub struct Settings {
     pub qos: u8,
     /// Readings of an outage that are published in a second, so that the news keep their way; 0 for as many as the broker takes.
     pub backlog_rate: u32,
+    /// What is asked of calls.
+    #[serde(skip)]
+    pub calls: CallRules,
 }
 
 impl Default for Settings {
@@ -140,6 +144,7 @@ impl Default for Settings {
             receive_maximum: 32,
             qos: 1,
             backlog_rate: 1000,
+            calls: CallRules::default(),
         }
     }
 }

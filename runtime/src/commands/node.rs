@@ -123,6 +123,7 @@ pub fn settings(mqtt: &Mqtt, brokers: Vec<Broker>) -> Result<Settings, Failure> 
         receive_maximum: mqtt.receive_maximum,
         qos: mqtt.qos,
         backlog_rate: mqtt.backlog_rate,
+        ..Settings::default()
     };
     settings.check().map_err(|error| Failure::Config(format!("[mqtt]: {error}")))?;
     Ok(settings)

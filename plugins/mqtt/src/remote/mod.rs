@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::link::{Fault, Incoming, JSON, Limits, Link, LinkEvent, LinkOptions, Message};
 use crate::settings::{Settings, SettingsError};
-use crate::wire::{Base, ONLINE, Place, ReadingFrame, Request, ResultFrame, Topics};
+use crate::wire::{Base, ONLINE, Place, ReadingFrame, Request, ResultFrame, Signer, Topics};
 use worker::{Command, Worker};
 
 /// How long connecting, and how long reading what is retained, may take.
@@ -91,6 +91,7 @@ pub struct Remote {
     /// The level under `_reply/`: the user name, because that is what a broker's rules can name.
     caller: String,
     client: String,
+    signer: Option<Box<Signer>>,
     client_id: String,
     commands: mpsc::Sender<Command>,
     calls: AtomicU64,
@@ -113,6 +114,12 @@ impl Remote {
         remote
     }
 
+    /// Signs its calls, as the caller that the signer names.
+    pub fn signing_as(mut self, signer: Signer) -> Self {
+        self.signer = Some(signer.into());
+        self
+    }
+
     /// Connects as `client_id`, or says why not. A second client with the same one throws the first out.
     pub async fn connect(settings: &Settings, client_id: &str) -> Result<Self, RemoteError> {
         within(PATIENCE, Self::connect_at_leisure(settings, client_id.into())).await?
@@ -133,7 +140,8 @@ impl Remote {
         let (commands, inbox) = mpsc::channel(16);
         let fence = base.filter(&format!("_reply/{client}/fence"));
         let task = tokio::spawn(Worker::new(link, limits, base.clone(), fence, client_id.clone()).run(inbox));
-        Ok(Self { base, caller: client.clone(), client, client_id, commands, calls: AtomicU64::new(0), task })
+        let (caller, calls) = (client.clone(), AtomicU64::new(0));
+        Ok(Self { base, caller, client, signer: None, client_id, commands, calls, task })
     }
 
     /// The first broker that answers; where none does, what the first one said.
@@ -225,7 +233,11 @@ impl Remote {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let id = format!("{nanos:x}-{number}");
-        let request = Request { id: Some(id.clone()), args, from: Some(self.caller.clone()) };
+        let now = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
+        let sign = |signer: &Signer| signer.sign(node, tool, &args, now);
+        let sig = self.signer.as_deref().map(sign).transpose();
+        let sig = sig.map_err(|error| RemoteError::Protocol(error.to_string()))?;
+        let request = Request { id: Some(id.clone()), args, from: Some(self.caller.clone()), sig };
         let correlation = format!("{}-{id}", self.client_id).into_bytes();
         let message = Message {
             topic: Topics::new(self.base.clone(), node.clone()).call(tool.as_str()),

@@ -31,7 +31,7 @@ async fn with_3_1_1_readings_arrive_and_calls_are_answered(broker: Broker) {
     watcher.subscribe("sedge/v1/pi/reading/+", QoS::AtLeastOnce).await;
     watcher.subscribe("sedge/v1/pi/tool/+/result", QoS::AtLeastOnce).await;
     watcher.subscribe("sedge/v1/pi/status", QoS::AtLeastOnce).await;
-    let node = Node::with(broker.address, directory("pi"), v3()).await;
+    let mut node = Node::with(broker.address, directory("pi"), v3()).await;
     assert_eq!(watcher.message().await.text(), "online");
     node.read(1);
     assert_eq!(watcher.message().await.topic, "sedge/v1/pi/reading/air");
@@ -120,7 +120,7 @@ async fn works(broker: &Broker, settings: &Settings) {
     for version in [Version::V5, Version::V3] {
         let mut watcher = V5::connect(broker.address, "watcher").await;
         watcher.subscribe("sedge/v1/pi/reading/+", QoS::AtLeastOnce).await;
-        let node = Node::among(directory("pi"), Settings { version, ..settings.clone() }).await;
+        let mut node = Node::among(directory("pi"), Settings { version, ..settings.clone() }).await;
         node.read(1);
         assert_eq!(watcher.message().await.topic, "sedge/v1/pi/reading/air", "{version}");
         node.bridge.teardown().await.unwrap();
