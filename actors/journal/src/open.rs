@@ -165,17 +165,16 @@ fn first_record(walk: &mut Walk) -> Option<u64> {
     }
 }
 
-/// A crash may have left the segments from which compaction made a smaller one.
+/// A crash may have left the segments from which compaction made a smaller one. All that is older and within its positions was
+/// known when it was made, or was given up before.
 fn remove_replaced(disk: &dyn Disk, segments: &mut Vec<(Meta, Option<Header>)>, repair: bool) -> u64 {
     let made: Vec<Header> =
         segments.iter().filter_map(|(_, header)| *header).filter(|header| header.end > header.base).collect();
     let before = segments.len();
     segments.retain(|(meta, _)| {
-        let replaced = made.iter().any(|header| {
-            header.replaces.contains(&meta.epoch)
-                && header.epoch != meta.epoch
-                && (header.base..header.end).contains(&meta.first)
-        });
+        let replaced = made
+            .iter()
+            .any(|header| header.epoch > meta.epoch && (header.base..header.end).contains(&meta.first));
         if replaced && repair {
             let _ = disk.remove(&meta.name);
         }

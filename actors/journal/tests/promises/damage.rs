@@ -103,7 +103,10 @@ fn a_log_with_any_bit_flipped_loses_one_record_at_most() {
         let hit = frames.partition_point(|(at, _)| *at <= bit / 8);
         let missing: Vec<u64> = (0..12).filter(|position| !found.contains_key(position)).collect();
         let may = (hit > 0 && hit < frames.len()).then(|| frames[hit - 1].1);
-        assert!(missing.is_empty() || missing == may.into_iter().collect::<Vec<_>>(), "bit {bit}: {missing:?}");
+        assert!(
+            missing.is_empty() || missing == may.into_iter().collect::<Vec<_>>(),
+            "bit {bit}: {missing:?}"
+        );
     }
 }
 
@@ -122,7 +125,11 @@ fn any_byte_overwritten_by_noise_costs_what_it_hits_and_nothing_else() {
             let to = bytes.len().min(from + length);
             let frames = frames(&bytes);
             bytes[from..to].fill_with(|| random.u8(..));
-            frames.windows(2).filter(|pair| pair[0].0 < to && from < pair[1].0).map(|pair| pair[0].1).collect()
+            frames
+                .windows(2)
+                .filter(|pair| pair[0].0 < to && from < pair[1].0)
+                .map(|pair| pair[0].1)
+                .collect()
         };
         disk.put(name, &bytes);
         let found = recovered(&disk, SMALL);
@@ -189,7 +196,10 @@ fn foreign_empty_and_left_over_files_do_not_disturb_it() {
     disk.put("0000000077.seg", &disk.bytes(SEGMENT).unwrap());
     assert_eq!(recovered(&disk, SMALL).len(), 12);
     let names = sedge_journal::Disk::list(&disk).unwrap();
-    assert!(names.contains(&"README".to_owned()) && names.contains(&"9999999999.seg".to_owned()), "{names:?}");
+    assert!(
+        names.contains(&"README".to_owned()) && names.contains(&"9999999999.seg".to_owned()),
+        "{names:?}"
+    );
     assert!(!names.iter().any(|name| name.ends_with(".new")));
 }
 

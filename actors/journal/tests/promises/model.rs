@@ -58,8 +58,14 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let disk = FaultDisk::new(11);
-        let mut model =
-            Self { disk, journal: None, held: BTreeMap::new(), durable: 0, ever: BTreeMap::new(), written: 0 };
+        let mut model = Self {
+            disk,
+            journal: None,
+            held: BTreeMap::new(),
+            durable: 0,
+            ever: BTreeMap::new(),
+            written: 0,
+        };
         model.open();
         model
     }
@@ -133,7 +139,8 @@ impl Model {
         let span = reader.head() - reader.tail();
         let from = reader.tail() + (u128::from(at) * u128::from(span) / (1 << 16)) as u64;
         let chunk = reader.read(from, 50, usize::MAX);
-        let held: Vec<_> = self.held.range(from..chunk.next).map(|(at, payload)| (*at, payload.clone())).collect();
+        let held: Vec<_> =
+            self.held.range(from..chunk.next).map(|(at, payload)| (*at, payload.clone())).collect();
         assert_eq!(chunk.records, held);
         assert!(chunk.missing.iter().all(|missing| missing.why != Why::Unreadable));
         assert!(chunk.next > from || from == reader.head());

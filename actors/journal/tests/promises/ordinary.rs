@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use sedge_journal::{AppendError, Done, Folder, Journal, JournalError, Memory, Options, Reader, Segment, Why, replace};
+use sedge_journal::{
+    AppendError, Done, Folder, Journal, JournalError, Memory, Options, Reader, Segment, Why, replace,
+};
 
 const SMALL: Options = Options { segment_bytes: 4096, max_bytes: 6 * 4096, memory_bytes: 1000 };
 
@@ -44,9 +46,13 @@ fn a_reader_goes_through_all_segments_from_anywhere() {
         let chunk = journal.reader().read(from, 1000, usize::MAX);
         assert_eq!(chunk.records.len() as u64, 150 - from);
         assert!(chunk.missing.is_empty());
-        assert!(chunk.records.iter().zip(from..).all(|((at, bytes), position)| {
-            *at == position && *bytes == payloads[position as usize]
-        }));
+        assert!(
+            chunk
+                .records
+                .iter()
+                .zip(from..)
+                .all(|((at, bytes), position)| { *at == position && *bytes == payloads[position as usize] })
+        );
     }
     let few = journal.reader().read(10, 1000, 150);
     assert_eq!((few.records.len(), few.next), (2, 12));
@@ -136,7 +142,10 @@ fn compaction_makes_room_and_keeps_what_is_to_be_kept_where_it_was() {
     let chunk = held(&journal.reader());
     let kept_below = journal.oldest().unwrap().end;
     assert!(chunk.records.iter().all(|(position, _)| *position >= kept_below || position % 10 == 0));
-    assert_eq!(chunk.records.iter().filter(|(position, _)| *position < kept_below).count() as u64, kept_below.div_ceil(10));
+    assert_eq!(
+        chunk.records.iter().filter(|(position, _)| *position < kept_below).count() as u64,
+        kept_below.div_ceil(10)
+    );
     assert!(chunk.missing.iter().all(|missing| missing.why == Why::Compacted));
     assert_eq!(chunk.records.last().unwrap().0, records - 1);
     drop(journal);

@@ -28,10 +28,14 @@ fn on_a_full_disk_the_newest_records_are_in_memory_and_the_lost_ones_are_handed_
     assert_eq!((appended.positions, appended.stopped), (0..100, None));
     assert_eq!(journal.trouble().unwrap().kind, TroubleKind::Full);
     assert!(journal.sync().is_err());
-    let lost: Vec<u64> = journal.take_unsaved().into_iter().map(|(position, payload)| {
-        assert_eq!(payload, [7; 100]);
-        position
-    }).collect();
+    let lost: Vec<u64> = journal
+        .take_unsaved()
+        .into_iter()
+        .map(|(position, payload)| {
+            assert_eq!(payload, [7; 100]);
+            position
+        })
+        .collect();
     assert!(journal.take_unsaved().is_empty(), "each once");
     let held = positions(&journal.reader(), 0);
     assert_eq!(lost.len() + held.len(), 100);
