@@ -255,7 +255,8 @@ impl Journal {
 
     /// Nothing on the disk says that positions were given out from here on: the next process may find what this one did.
     fn leap_anywhere(&mut self, known: u64) {
-        let leap = 1 + self.shared.disk.chance() % (1 << 16);
+        // Far above what an ordinary end leaves out, and another number in each process.
+        let leap = (1 << 16) + self.shared.disk.chance() % (1 << 16);
         self.leap((known / SKIP + leap) * SKIP);
     }
 
