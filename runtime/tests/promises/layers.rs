@@ -35,7 +35,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("sedge-actors", &["rumqttc", "toml", "embedded-hal", "linux-embedded-hal", "gpiocdev"]),
     ("sedge-plugins", &["tokio", "kameo", "rumqttc", "toml", "linux-embedded-hal", "gpiocdev"]),
     ("sedge-host", &["kameo", "rumqttc"]),
-    ("sedge-mqtt", &["kameo", "toml", "linux-embedded-hal", "gpiocdev"]),
+    ("sedge-mqtt", &["kameo", "rumqttc", "toml", "linux-embedded-hal", "gpiocdev"]),
 ];
 
 fn root() -> std::path::PathBuf {
