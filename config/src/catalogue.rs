@@ -22,14 +22,24 @@ pub enum Section {
     Processor,
     /// Something that readings go to.
     Destination,
+    /// Another node, whose readings and tools are used here. It has no kind.
+    Remote,
     /// A rule about who may call a tool, and when. It has no kind.
     Guard,
 }
 
 impl Section {
     /// All of them, in the order in which they are read.
-    pub const ALL: [Self; 7] =
-        [Self::Bus, Self::Sensor, Self::Gpio, Self::Plugin, Self::Processor, Self::Destination, Self::Guard];
+    pub const ALL: [Self; 8] = [
+        Self::Bus,
+        Self::Sensor,
+        Self::Gpio,
+        Self::Plugin,
+        Self::Processor,
+        Self::Destination,
+        Self::Remote,
+        Self::Guard,
+    ];
 
     /// The word in the file.
     #[must_use]
@@ -41,6 +51,7 @@ impl Section {
             Self::Plugin => "plugin",
             Self::Processor => "processor",
             Self::Destination => "destination",
+            Self::Remote => "remote",
             Self::Guard => "guard",
         }
     }

@@ -18,6 +18,7 @@ use crate::node::Node;
 use crate::plugin::PluginKeys;
 use crate::plugins::Plugins;
 use crate::processor::ProcessorKeys;
+use crate::remote::RemoteKeys;
 use crate::sensor::SensorKeys;
 
 /// How deep references and alternatives are followed.
@@ -32,6 +33,7 @@ pub(crate) fn section_schema(section: Section) -> Value {
         Section::Plugin => common_schema::<PluginKeys>(),
         Section::Processor => common_schema::<ProcessorKeys>(),
         Section::Destination => common_schema::<DestinationKeys>(),
+        Section::Remote => common_schema::<RemoteKeys>(),
         Section::Guard => common_schema::<GuardKeys>(),
     }
 }

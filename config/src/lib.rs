@@ -69,6 +69,7 @@ mod plugin;
 mod plugins;
 mod power;
 mod processor;
+mod remote;
 mod report;
 mod schema;
 mod seats;
@@ -93,6 +94,7 @@ pub use mqtt::Mqtt;
 pub use node::Node;
 pub use plugin::Plugin;
 pub use processor::Processor;
+pub use remote::{Remote, Tools};
 pub use schema::schema;
 pub use secret::Settings;
 pub use sensor::Sensor;
@@ -147,6 +149,8 @@ pub struct Config {
     pub processors: Vec<Processor>,
     /// `[destination.ID]`
     pub destinations: Vec<Destination>,
+    /// `[remote.ID]`
+    pub remotes: Vec<Remote>,
     /// `[guard.ID]`. One with a mistake is here whatever it is, because it must not be taken for none.
     pub guards: Vec<Guard>,
     /// `[plugins] paths`: folders with plugins that are not built in.

@@ -73,6 +73,12 @@ fn instances(definitions: &mut Map<String, Value>, catalogue: &Catalogue, sectio
             definitions.insert("guard".into(), guard);
             json!({ "$ref": reference("guard") })
         }
+        Section::Remote => {
+            let mut remote = hoisted(definitions, "remote", section_schema(section));
+            set(&mut remote, "additionalProperties", json!(false));
+            definitions.insert("remote".into(), remote);
+            json!({ "$ref": reference("remote") })
+        }
         _ if all.is_empty() => json!(false),
         _ => json!({ "anyOf": all }),
     };

@@ -134,6 +134,10 @@ impl Plugin for MqttBridge {
 
 impl Observer<topics::Deliver> for MqttBridge {
     async fn observe(&mut self, reading: Arc<Reading>) -> Result<(), PluginError> {
+        // What another node measured is that node's to publish.
+        if reading.origin.is_some() {
+            return Ok(());
+        }
         let payload = wire::json(&ReadingFrame::from(&*reading));
         self.line.reading(&reading.sensor, payload, self.ctx.clock().up());
         Ok(())
@@ -151,8 +155,15 @@ impl Observer<topics::PluginStateChanged> for MqttBridge {
 impl Observer<topics::SensorChanged> for MqttBridge {
     async fn observe(&mut self, change: Arc<SensorChange>) -> Result<(), PluginError> {
         match &*change {
+            SensorChange::Announced(sensor) if sensor.node.is_some() => return Ok(()),
             SensorChange::Announced(sensor) => self.mirror.sensor(sensor),
-            SensorChange::Gone(sensor) => self.mirror.gone(Rank::Sensor, self.topics.sensor(sensor)),
+            SensorChange::Gone(sensor) => {
+                let topic = self.topics.sensor(sensor);
+                // One of another node was never there.
+                if self.line.topics(Rank::Sensor).contains(&topic) {
+                    self.mirror.gone(Rank::Sensor, topic);
+                }
+            }
         }
         self.mirror.stir();
         Ok(())

@@ -218,6 +218,7 @@ mod tests {
     #[test]
     fn a_call_is_another_by_its_tool_and_by_its_arguments() {
         let call = |tool: &str, args| ToolCall {
+            node: None,
             tool: sedge_plugin::Name::new(tool).unwrap(),
             id: "1".into(),
             args,

@@ -281,6 +281,7 @@ impl<'a> Session<'a> {
             seq: self.counts.0,
             taken: SystemClock.taken(),
             frame,
+            origin: None,
         };
         let shown = ReadingFrame::from(&reading);
         let unit = |field: &str| self.descriptor.fields.get(field).map_or("", |field| field.unit.symbol());
