@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::buses::{Buses, Opened};
-use crate::{extend, gpio};
+use crate::{extend, gpio, remotes};
 
 /// The hardware of a node, and how plugins are made of a config for it. Outlives reloads.
 pub struct House {
@@ -60,6 +60,7 @@ impl House {
             .threads()
             .map(|(id, kind, bus, mark)| PluginSpec::new::<BusPlugin>(id, bus).kind(kind).fingerprint(mark))
             .collect();
+        specs.extend(remotes::specs(&config, bridge.as_ref()));
         if let Some((settings, fingerprint)) = bridge {
             let id = Id::sanitized("mqtt", "mqtt");
             specs.push(PluginSpec::new::<MqttBridge>(id, settings).fingerprint(fingerprint));

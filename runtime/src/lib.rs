@@ -29,6 +29,7 @@ mod http;
 pub mod load;
 mod log;
 mod place;
+mod remotes;
 mod requirements;
 mod roster;
 mod show;
@@ -39,7 +40,9 @@ use clap::Parser;
 
 pub use extend::with;
 
-use cli::{Cli, Command, ConfigCommand, PluginCommand, ReadingsCommand, SensorCommand, ToolCommand};
+use cli::{
+    Cli, Command, ConfigCommand, NodeCommand, PluginCommand, ReadingsCommand, SensorCommand, ToolCommand,
+};
 use exit::Failure;
 
 /// Reads the command line, runs the command, and says how it ended.
@@ -95,6 +98,19 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             }
             Command::Readings { command: ReadingsCommand::Tail(args) } => {
                 commands::readings::tail(global, args).await
+            }
+            Command::Node { command: NodeCommand::List } => {
+                in_time(global, commands::fleet::list(global)).await
+            }
+            Command::Node { command: NodeCommand::Info { node } } => {
+                in_time(global, commands::fleet::info(global, node)).await
+            }
+            Command::Node { command: NodeCommand::Status { node } } => {
+                in_time(global, commands::fleet::check(global, node.as_deref())).await
+            }
+            Command::Node { command: NodeCommand::Watch } => commands::fleet::watch(global).await,
+            Command::Node { command: NodeCommand::Decommission(args) } => {
+                in_time(global, commands::fleet::decommission(global, args)).await
             }
             Command::Tool { command: ToolCommand::List } => {
                 in_time(global, commands::tool::list(global)).await

@@ -2,6 +2,7 @@
 //!
 //! - [`wire`]: topics and payloads; depends on no client library.
 //! - [`MqttBridge`]: the plugin that publishes a node and runs the calls of its tools.
+//! - [`RemoteImport`]: the plugin that imports other nodes' readings and tools.
 //! - [`remote`]: what the command line uses to watch nodes and to call their tools.
 //!
 //! ```
@@ -16,6 +17,7 @@ mod bridge;
 mod calls;
 mod connection;
 mod desk;
+mod import;
 mod link;
 mod lost;
 mod mirror;
@@ -25,4 +27,5 @@ mod settings;
 pub mod wire;
 
 pub use bridge::MqttBridge;
+pub use import::{Import, RemoteImport};
 pub use settings::{Settings, SettingsError};

@@ -146,6 +146,7 @@ async fn supply(mut config: Config, sensor: &Sensor, loaded: &Loaded) -> Option<
     config.sensors.clear();
     config.processors.clear();
     config.destinations.clear();
+    config.remotes.clear();
     config.plugins.clear();
     config.guards.clear();
     let prepared = node::prepare(config, loaded.effective.clone(), &loaded.folder());

@@ -96,7 +96,14 @@ fn a_value_that_was_rejected_is_left_out_and_each_quality_but_ok_is_told() {
         frame.push(field, 1.0);
         frame.samples.last_mut().unwrap().quality = quality;
     }
-    node.saw(Reading { sensor: sea, boot: Boot(1), seq: 1, taken: Taken { up_ms: 1, wall_ms: None }, frame, origin: None });
+    node.saw(Reading {
+        sensor: sea,
+        boot: Boot(1),
+        seq: 1,
+        taken: Taken { up_ms: 1, wall_ms: None },
+        frame,
+        origin: None,
+    });
     let page = text::page(&ctx);
     let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("sedge_reading")).collect();
     let expected = [
