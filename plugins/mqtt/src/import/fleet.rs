@@ -87,6 +87,7 @@ impl Fleet {
     pub(super) async fn take(&mut self, message: Incoming) {
         let Some(place) = self.who.base.place(&message.topic) else { return };
         match place {
+            Place::Status(node) if message.payload.is_empty() => self.forget(&node),
             Place::Status(node) => self.status(&node, message.payload == ONLINE.as_bytes()),
             Place::Sensor(node, sensor) => self.sensor(&node, &sensor, &message.payload),
             Place::Tool(node, tool) => self.tool(&node, &tool, &message.payload),
@@ -132,6 +133,15 @@ impl Fleet {
             if online { self.announce(id, sensor) } else { self.withdraw(id, sensor) }
         }
         self.reach(id);
+    }
+
+    /// A node was decommissioned.
+    fn forget(&mut self, id: &Id) {
+        let sensors = self.nodes.get(id).map(|node| node.sensors.keys().cloned().collect::<Vec<_>>());
+        sensors.iter().flatten().for_each(|sensor| self.withdraw(id, sensor));
+        if self.nodes.remove(id).is_some() {
+            self.ctx.forget_node(id);
+        }
     }
 
     fn sensor(&mut self, id: &Id, sensor: &Id, payload: &[u8]) {

@@ -123,6 +123,10 @@ impl Observer<topics::NodeStarted> for RemoteImport {
             will: None,
         };
         let filters = filters(import, &who);
+        // What a former start of this plugin has left may be gone by now. Those of others do not go.
+        let directory = ctx.directory();
+        let left = directory.sensors.values().filter(|sensor| sensor.node.is_some());
+        left.for_each(|sensor| ctx.withdraw(&sensor.id));
         let (line, calls) = mpsc::channel(ASKED);
         let (news, heard) = mpsc::channel(WAITING);
         let seed = sedge_plugin::fnv1a(options.client_id.as_bytes()) ^ u64::from(node.boot.0);

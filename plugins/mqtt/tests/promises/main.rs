@@ -2,6 +2,7 @@
 
 mod bridge;
 mod calls;
+mod fleet;
 mod golden;
 mod outage;
 mod remote;
