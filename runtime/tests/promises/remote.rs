@@ -1,5 +1,6 @@
 //! What nodes promise each other: readings and tools of one are used on another.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -80,7 +81,10 @@ struct Whole {
 impl Whole {
     async fn start(broker: &Broker, name: &str, import: Option<Import>, guards: Vec<Guard>) -> Self {
         let strings = Arc::new(Strings { gate: Some(Semaphore::new(0)), ..Strings::default() });
-        let node = Node::new(node_info(name), Arc::new(SystemClock)).guards(guards);
+        // Each start has a boot of its own.
+        static BOOT: AtomicU32 = AtomicU32::new(1);
+        let info = NodeInfo { boot: Boot(BOOT.fetch_add(1, Ordering::Relaxed)), ..node_info(name) };
+        let node = Node::new(info, Arc::new(SystemClock)).guards(guards);
         let options = Options { capacity: 1024, ..Options::default() };
         let readings = node.bus().subscribe::<Deliver>(&id("test"), options);
         let bridge = PluginSpec::new::<MqttBridge>(id("mqtt"), settings(broker));
