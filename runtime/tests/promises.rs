@@ -26,6 +26,8 @@ mod node;
 mod program;
 #[path = "promises/record.rs"]
 mod record;
+#[path = "promises/remote.rs"]
+mod remote;
 #[path = "promises/sysfs.rs"]
 mod sysfs;
 #[path = "promises/table.rs"]

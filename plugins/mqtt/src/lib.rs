@@ -2,6 +2,7 @@
 //!
 //! - [`wire`]: topics and payloads; depends on no client library.
 //! - [`MqttBridge`]: the plugin that publishes a node and runs the calls of its tools.
+//! - [`RemoteImport`]: the plugin that imports other nodes' readings and tools.
 //! - [`remote`]: what the command line uses to watch nodes and to call their tools.
 //!
 //! ```
@@ -20,6 +21,7 @@ mod choice;
 mod connection;
 mod desk;
 mod gate;
+mod import;
 mod link;
 mod lost;
 mod mirror;
@@ -33,4 +35,5 @@ pub mod wire;
 
 pub use bridge::MqttBridge;
 pub use gate::{CallRules, Caller, MustSign};
+pub use import::{Import, RemoteImport};
 pub use settings::{Broker, Scheme, Settings, SettingsError, Version};

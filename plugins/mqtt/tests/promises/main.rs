@@ -2,6 +2,7 @@
 
 mod bridge;
 mod calls;
+mod fleet;
 mod foreign;
 mod golden;
 mod outage;
