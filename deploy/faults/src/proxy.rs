@@ -70,6 +70,7 @@ pub struct Proxy {
     pub address: SocketAddr,
     orders: watch::Sender<Orders>,
     resets: watch::Sender<u32>,
+    met: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
 
@@ -90,13 +91,15 @@ impl Proxy {
         let address = listener.local_addr()?;
         let (orders, resets) = (watch::Sender::<Orders>::default(), watch::Sender::new(0));
         let wire = Wire { broker, tap, orders: orders.clone(), resets: resets.clone() };
+        let (meets, met) = watch::channel(0);
         let task = tokio::spawn(async move {
             while let Ok((node, _)) = listener.accept().await {
-                let wire = wire.clone();
-                tokio::spawn(async move { wire.serve(node).await });
+                let gate = wire.orders.borrow().gate;
+                tokio::spawn(wire.clone().serve(node, gate));
+                meets.send_modify(|met| *met += 1);
             }
         });
-        Ok(Self { address, orders, resets, task })
+        Ok(Self { address, orders, resets, met, task })
     }
 
     /// Changes what is to be done, from now on.
@@ -107,6 +110,11 @@ impl Proxy {
     /// What is still to be done.
     pub fn orders(&self) -> Orders {
         self.orders.borrow().clone()
+    }
+
+    /// How many have connected, wherever they were led.
+    pub fn met(&self) -> watch::Receiver<u64> {
+        self.met.clone()
     }
 
     /// Ends the connections that there are with a reset.
@@ -124,9 +132,8 @@ struct Wire {
 }
 
 impl Wire {
-    async fn serve(self, mut node: TcpStream) {
+    async fn serve(self, mut node: TcpStream, gate: Gate) {
         let mut resets = self.resets.subscribe();
-        let gate = self.orders.borrow().gate;
         let ended = tokio::select! {
             // However it ends, both sides see it.
             ended = self.talk(&mut node, gate) => ended,
@@ -238,3 +245,7 @@ impl Wire {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "proxy/tests.rs"]
+mod tests;

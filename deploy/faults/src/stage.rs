@@ -43,8 +43,10 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// The slowest recovery, where one was waited for.
     pub slowest: Option<Duration>,
-    /// Promises broken besides the conservation of readings.
+    /// What took longer than is promised.
     pub late: Vec<String>,
+    /// What went wrong besides.
+    pub broken: Vec<String>,
     /// The end of the node's log, where a promise was broken.
     pub log: String,
 }
@@ -52,7 +54,7 @@ pub struct Outcome {
 impl Outcome {
     /// The promises that were broken.
     pub fn complaints(&self) -> Vec<String> {
-        self.late.iter().cloned().chain(self.verdict.complaints()).collect()
+        self.broken.iter().chain(&self.late).cloned().chain(self.verdict.complaints()).collect()
     }
 }
 
@@ -97,13 +99,13 @@ pub async fn play(
         Err(not @ Trouble::NotAllowed(_)) => return Err(not),
         played => [played, stage.finish(enough).await],
     };
-    stage.outcome.late.extend(played.into_iter().filter_map(|played| Some(played.err()?.to_string())));
+    stage.outcome.broken.extend(played.into_iter().filter_map(|played| Some(played.err()?.to_string())));
     let mut outcome = std::mem::take(&mut stage.outcome);
     if !outcome.complaints().is_empty() {
         outcome.log = stage.log();
         if stage.keep {
             stage.folder.disable_cleanup(true);
-            outcome.late.push(format!("its files are in {}", stage.folder().display()));
+            outcome.broken.push(format!("its files are in {}", stage.folder().display()));
         }
     }
     Ok(outcome)

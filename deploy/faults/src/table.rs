@@ -119,7 +119,7 @@ mod tests {
         row.add(&Outcome { slowest: Some(Duration::from_millis(1500)), ..good.clone() });
         assert!(row.is_kept());
         assert_eq!(row.line(), "| `x` | y | 4 | 10 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 1.50 s | kept |");
-        row.add(&Outcome { late: vec!["too late".into()], ..good });
+        row.add(&Outcome { broken: vec!["it ended".into()], ..good });
         assert!(!row.is_kept() && row.line().contains("broken in 1"));
         assert_eq!(HEAD.lines().next().unwrap().matches('|').count(), row.line().matches('|').count());
         let left_out = Row { left_out: Some("no root".into()), ..Row::default() };

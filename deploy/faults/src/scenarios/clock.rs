@@ -50,7 +50,7 @@ async fn steps(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
         let times = tally.streams.values().flat_map(|seen| seen.readings.values().copied().flatten());
         let wrong = times.filter(|ts| *ts < LONG_AGO).count();
         if wrong > 0 {
-            stage.outcome.late.push(format!("{wrong} readings say that they were taken before 2020"));
+            stage.outcome.broken.push(format!("{wrong} readings say that they were taken before 2020"));
         }
         Ok(())
     })
