@@ -4,7 +4,7 @@
 //! bytes ─▶ Extract (first)
 //!             │
 //! draft ◀─────┘
-//!   └───▶ Process (chain) ─▶ Validate (chain) ─▶ Admit (chain) ─▶ sequence number ─▶ Deliver (observe)
+//!   └───▶ Process (chain) ─▶ Validate (chain) ─▶ Admit (chain) ─▶ sequence number ─▶ journal ─▶ Deliver (observe)
 //!             veto: held back,    veto: marked,     veto: held back,
 //!             counted             counted, kept     counted
 //! ```
@@ -57,6 +57,10 @@ pub(crate) async fn submit(state: &NodeState, plugin: &Id, mut draft: Draft) -> 
     let reading = Arc::new(Reading { sensor, boot, seq: source.next_seq(), taken, frame });
     state.counters.delivered.inc();
     source.keep(reading.clone());
+    // Before anybody is told of it: what was told is kept.
+    if let Some(journal) = &state.journal {
+        journal.record(reading.clone()).await;
+    }
     state.bus.publish::<Deliver>(reading).await;
     Ok(())
 }

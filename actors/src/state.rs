@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use sedge_plugin::http::HttpClient;
+use sedge_plugin::journal::Journal;
 use sedge_plugin::metrics::{Counter, Registry};
 use sedge_plugin::topic::Chained;
 use sedge_plugin::topics::{Describe, PluginStateChanged, SensorChange, SensorChanged};
@@ -33,6 +34,8 @@ pub struct Surroundings {
     pub http: Option<Arc<dyn HttpClient>>,
     /// Looks whether the host has what a plugin requires; without it all is taken to be there.
     pub requirements: Option<CheckRequirement>,
+    /// Keeps every accepted reading; none where nothing is kept.
+    pub journal: Option<Arc<dyn Journal>>,
     /// The node's config, secrets masked.
     pub config: Arc<Json>,
 }
@@ -121,6 +124,7 @@ pub(crate) struct NodeState {
     pub(crate) metrics: Arc<Registry>,
     pub(crate) stores: Stores,
     pub(crate) http: Option<Arc<dyn HttpClient>>,
+    pub(crate) journal: Option<Arc<dyn Journal>>,
     pub(crate) config: ArcSwap<Json>,
     requirements: Option<CheckRequirement>,
     directory: ArcSwap<Directory>,
@@ -147,6 +151,7 @@ impl NodeState {
             metrics,
             stores: Stores::new(around.data),
             http: around.http,
+            journal: around.journal,
             config: ArcSwap::new(around.config),
             requirements: around.requirements,
             directory: ArcSwap::from_pointee(directory),

@@ -15,6 +15,7 @@ use crate::guard::GuardKeys;
 use crate::instance::{common_schema, properties};
 use crate::mqtt::Keys as MqttKeys;
 use crate::node::Node;
+use crate::outbox::Keys as OutboxKeys;
 use crate::plugin::PluginKeys;
 use crate::plugins::Plugins;
 use crate::processor::ProcessorKeys;
@@ -52,10 +53,11 @@ pub(crate) fn kind_schema(section: Section, kind: &Kind) -> Value {
 }
 
 /// The sections that there is one of, each with its schema.
-pub(crate) fn single_sections() -> [(&'static str, Value); 3] {
+pub(crate) fn single_sections() -> [(&'static str, Value); 4] {
     [
         ("node", schemars::schema_for!(Node).to_value()),
         ("mqtt", schemars::schema_for!(MqttKeys).to_value()),
+        ("outbox", schemars::schema_for!(OutboxKeys).to_value()),
         ("plugins", schemars::schema_for!(Plugins).to_value()),
     ]
 }

@@ -17,7 +17,7 @@ use crate::processor::{Processor, ProcessorKeys};
 use crate::report::{Fault, Report};
 use crate::seats;
 use crate::sensor::{self, Sensor, SensorKeys};
-use crate::{Config, Mqtt, Node};
+use crate::{Config, Mqtt, Node, Outbox};
 
 pub(crate) struct Instances {
     buses: Vec<Read<BusKeys>>,
@@ -108,6 +108,7 @@ impl Instances {
         losers: &[String],
         node: Node,
         mqtt: Mqtt,
+        outbox: Outbox,
         plugin_paths: Vec<std::path::PathBuf>,
     ) -> Config {
         let own = |instance: &Instance| report.fault_of(&instance.pointer);
@@ -116,6 +117,7 @@ impl Instances {
         Config {
             node,
             mqtt,
+            outbox,
             plugin_paths,
             buses: made(self.buses, losers, |read| {
                 Bus::new(or_bus(&read.instance, read.keys.parent.as_deref()), read)

@@ -64,6 +64,7 @@ mod layer;
 mod mqtt;
 mod mux;
 mod node;
+mod outbox;
 mod overrides;
 mod plugin;
 mod plugins;
@@ -91,6 +92,7 @@ pub use guard::Guard;
 pub use layer::Layer;
 pub use mqtt::Mqtt;
 pub use node::Node;
+pub use outbox::{Class, Commit, Outbox, Policy, Storage};
 pub use plugin::Plugin;
 pub use processor::Processor;
 pub use schema::schema;
@@ -135,6 +137,8 @@ pub struct Config {
     pub node: Node,
     /// `[mqtt]`
     pub mqtt: Mqtt,
+    /// `[outbox]`
+    pub outbox: Outbox,
     /// `[bus.NAME]`
     pub buses: Vec<Bus>,
     /// `[sensor.ID]`
@@ -192,11 +196,12 @@ fn read(report: &mut Report<'_>, catalogue: &Catalogue) -> Option<Config> {
     top::check_keys(report);
     let node = Node::read(report);
     let mqtt = Mqtt::read(report);
+    let outbox = Outbox::read(report);
     let plugins = Plugins::read(report);
     let instances = Instances::read(report, catalogue);
     let losers = instances.check(report, catalogue);
     if report.is_fatal() {
         return None;
     }
-    Some(instances.into_config(report, &losers, node?, mqtt?, plugins.paths))
+    Some(instances.into_config(report, &losers, node?, mqtt?, outbox?, plugins.paths))
 }

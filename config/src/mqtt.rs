@@ -41,8 +41,12 @@ pub struct Mqtt {
     pub client_id: Option<String>,
     /// How soon a dead connection is noticed.
     pub keep_alive: Every,
-    /// How many readings are kept in memory while the broker is away.
+    /// Without effect since readings are kept in a journal; older files have it.
     pub queue: usize,
+    /// The quality of service of readings that are news: 0 or 1.
+    pub qos: u8,
+    /// How many readings of an outage are published in a second.
+    pub backlog_rate: u32,
 }
 
 impl Default for Mqtt {
@@ -59,6 +63,8 @@ impl Default for Mqtt {
             client_id: None,
             keep_alive: keys.keep_alive,
             queue: keys.queue,
+            qos: keys.qos,
+            backlog_rate: keys.backlog_rate,
         }
     }
 }
@@ -87,9 +93,14 @@ pub(crate) struct Keys {
     client_id: Option<String>,
     /// How soon a dead connection is noticed, such as "15s".
     keep_alive: Every,
-    /// How many readings are kept in memory while the broker is away.
+    /// Without effect: readings are kept in the journal, see `[outbox]`.
     #[schemars(range(min = 64, max = 1_000_000))]
     queue: usize,
+    /// The quality of service of readings that are news: 1, or 0 where one that is lost on the way is no matter.
+    #[schemars(range(min = 0, max = 1))]
+    qos: u8,
+    /// How many readings of an outage are published in a second, so that the news keep their way; 0 for as many as the broker takes.
+    backlog_rate: u32,
 }
 
 impl Default for Keys {
@@ -105,6 +116,8 @@ impl Default for Keys {
             client_id: None,
             keep_alive: Every::secs(15),
             queue: 10_000,
+            qos: 1,
+            backlog_rate: 1000,
         }
     }
 }
@@ -114,14 +127,14 @@ impl Mqtt {
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let Self { url, embedded, listen, base, username, password, password_file, client_id, .. } = self;
-        let Self { keep_alive, queue, .. } = self;
+        let Self { keep_alive, queue, qos, backlog_rate, .. } = self;
         let secret =
             |password: &Option<Secret>| password.as_ref().map(|password| password.expose().to_owned());
         let url = url.as_ref().map(|BrokerUrl { host, port, username, password }| {
             json!([host, port, username, secret(password)])
         });
         let who = json!([username, secret(password), password_file, client_id]);
-        fingerprint(&json!([url, embedded, listen, base, who, nanos(*keep_alive), queue]))
+        fingerprint(&json!([url, embedded, listen, base, who, nanos(*keep_alive), queue, qos, backlog_rate]))
     }
 
     /// Reads the section; nothing if it has a mistake.
@@ -135,6 +148,15 @@ impl Mqtt {
                 let keys = serde_json::from_value(checked.rest_of(table)).unwrap_or_default();
                 let mut section = Reading { report, good: checked.is_good() };
                 let mqtt = section.read(keys);
+                if section.report.document.has("/mqtt/queue") {
+                    let place = section.report.document.place("/mqtt/queue").key;
+                    let message =
+                        "`queue` has no effect any more: readings are kept in a journal on the disk";
+                    section
+                        .report
+                        .warning(place, message)
+                        .help("`[outbox] max_bytes` says how large it may be");
+                }
                 if !section.good {
                     return None;
                 }
@@ -218,6 +240,8 @@ impl Reading<'_, '_> {
             client_id: keys.client_id,
             keep_alive,
             queue: keys.queue,
+            qos: keys.qos,
+            backlog_rate: keys.backlog_rate,
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn is_of_this_version(report: &mut Report<'_>) -> bool {
 
 /// The words at the top level of the file.
 pub(crate) fn known() -> impl Iterator<Item = &'static str> {
-    ["config_version", "node", "mqtt", "plugins"].into_iter().chain(Section::ALL.map(Section::word))
+    ["config_version", "node", "mqtt", "outbox", "plugins"].into_iter().chain(Section::ALL.map(Section::word))
 }
 
 /// The pointers of sections whose name is unknown and probably means `section`.

@@ -28,6 +28,7 @@ mod gpio;
 mod http;
 pub mod load;
 mod log;
+pub mod outbox;
 mod place;
 mod requirements;
 mod roster;

@@ -24,6 +24,7 @@ use serde_json::Value as Json;
 use crate::clock::Clock;
 use crate::directory::{Directory, SensorDescriptor};
 use crate::http::{HttpError, Request, Response};
+use crate::journal::{Cursor, CursorSource};
 use crate::metrics::{Counter, Gauge, Histogram, MetricError, Registry, SECONDS};
 use crate::plugin::PluginError;
 use crate::reading::{Draft, Frame, Reading};
@@ -59,6 +60,7 @@ pub trait Host: Send + Sync + 'static {
     fn call(&self, call: ToolCall) -> BoxFuture<'_, ToolOutcome>;
     fn config(&self) -> Arc<Json>;
     fn latest(&self, sensor: &Id) -> Option<Arc<Reading>>;
+    fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>>;
     fn data_dir(&self, plugin: &Id) -> Result<PathBuf, PluginError>;
     fn load<'a>(&'a self, plugin: &'a Id, key: &'a str) -> BoxFuture<'a, Result<Option<Json>, PluginError>>;
     fn store<'a>(
@@ -199,6 +201,12 @@ impl Context {
     /// The newest reading of a sensor, as it was delivered; none before its first.
     pub fn latest(&self, sensor: &Id) -> Option<Arc<Reading>> {
         self.host.latest(sensor)
+    }
+
+    /// The plugin's place in the [journal](crate::journal) of the node: for whoever must not miss a reading. The first time it
+    /// stands before the oldest reading that is there. None where the node keeps no journal.
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.host.cursor(&self.id).map(Cursor::new)
     }
 
     /// A directory of the plugin's own, made when it is first asked for. It survives restarts of plugin and node.

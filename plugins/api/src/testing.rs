@@ -32,6 +32,8 @@
 //! It has no chains, no supervisor and no queues: what those do is tested with the node itself. It is no node, and not for
 //! use as one.
 
+mod journal;
+
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -44,10 +46,12 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+pub use self::journal::MemoryJournal;
 use crate::clock::Clock;
 use crate::context::{BoxFuture, Context, Erased, Host};
 use crate::directory::{Directory, NodeInfo, SensorDescriptor};
 use crate::http::{HttpError, Request, Response};
+use crate::journal::{CursorSource, Journal};
 use crate::metrics::Registry;
 use crate::plugin::PluginError;
 use crate::reading::{Boot, Draft, Reading};
@@ -127,6 +131,7 @@ pub struct TestNode {
     answer: Arc<Mutex<Option<Answer>>>,
     web: Arc<Mutex<Option<Web>>>,
     metrics: Arc<Registry>,
+    journal: MemoryJournal,
 }
 
 impl TestNode {
@@ -184,6 +189,11 @@ impl TestNode {
     /// The requests that were sent since this was asked last.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.memory().requests)
+    }
+
+    /// Its journal.
+    pub fn journal(&self) -> MemoryJournal {
+        self.journal.clone()
     }
 
     /// A reading of another sensor that the node has seen.
@@ -266,6 +276,10 @@ impl Host for TestNode {
 
     fn latest(&self, sensor: &Id) -> Option<Arc<Reading>> {
         self.memory().latest.get(sensor).cloned()
+    }
+
+    fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>> {
+        Some(self.journal.cursor(plugin))
     }
 
     fn data_dir(&self, plugin: &Id) -> Result<PathBuf, PluginError> {

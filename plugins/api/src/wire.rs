@@ -128,6 +128,18 @@ pub mod boot {
     }
 }
 
+impl Serialize for Boot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        boot::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Boot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        boot::deserialize(deserializer)
+    }
+}
+
 /// A JSON object whose order is kept.
 mod pairs {
     use super::*;

@@ -9,7 +9,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A handler only puts something into the outbox; it never waits for the broker, and a node without one runs on. What
+//! Readings come from the node's journal, the rest from the bus. A handler only puts something into the outbox; it never waits for the broker, and a node without one runs on. What
 //! the bridge must not do: let a caller choose where on the broker the node publishes, or run a call twice.
 
 use std::sync::Arc;
@@ -17,26 +17,23 @@ use std::time::Duration;
 
 use sedge_plugin::topic::{Hooks, Observer, Options};
 use sedge_plugin::topics::{self, LoadedConfig, SensorChange, ToolsChange};
-use sedge_plugin::{Category, Context, Manifest, Plugin, PluginError, PluginStatus, Reading};
+use sedge_plugin::{Category, Context, Manifest, Plugin, PluginError, PluginStatus};
 use tokio::sync::watch;
 
 use crate::backoff::Backoff;
-use crate::connection::{Driver, Line, Sleep};
+use crate::connection::{Driver, Line, Sleep, Source};
 use crate::desk::{DEFAULT_DEADLINE, Desk};
 use crate::link::{LinkOptions, Message};
 use crate::mirror::Mirror;
 use crate::outbox::Rank;
 use crate::settings::Settings;
-use crate::wire::{self, OFFLINE, ONLINE, ReadingFrame, Topics};
+use crate::wire::{self, OFFLINE, ONLINE, Topics};
 
 /// A little less than a teardown may take.
 const FAREWELL: Duration = Duration::from_millis(4500);
 
 /// How often the bridge looks whether its connection's task is still there.
 const LOOK: Duration = Duration::from_secs(10);
-
-/// Readings that may wait for the bridge itself; they only pass through.
-const WAITING: usize = 1024;
 
 /// The plugin that publishes a node and runs the calls of its tools.
 pub struct MqttBridge {
@@ -65,7 +62,9 @@ impl Plugin for MqttBridge {
         let directory = ctx.directory();
         let node = directory.node.id.clone();
         let topics = Topics::new(base, node.clone());
-        let line = Line::new(settings.queue, topics.clone());
+        let cursor =
+            ctx.cursor().ok_or_else(|| PluginError::failed("the node keeps no journal to publish from"))?;
+        let line = Line::new(topics.clone());
         line.state(Rank::Status, topics.status(), ONLINE.into());
         let mirror = Mirror::new(topics.clone(), line.clone(), ctx.clone());
         mirror.everything();
@@ -86,19 +85,24 @@ impl Plugin for MqttBridge {
             topics: topics.clone(),
             clock: ctx.clock(),
             line: line.clone(),
+            source: Source {
+                began: (cursor.head(), ctx.clock().up()),
+                backlog_rate: settings.backlog_rate,
+                cursor: cursor.clone(),
+            },
             listener: desk.clone(),
             backoff: Backoff::new(seed(&directory.node)),
             sleep: sleep(&ctx),
+            was_connected: false,
             alive,
         };
-        ctx.spawn(desk.account(sleep(&ctx)));
+        ctx.spawn(desk.account(cursor, sleep(&ctx)));
         ctx.spawn(driver.run());
         ctx.spawn(mirror.clone().refresh());
         Ok(Self { ctx, topics, line, mirror, alive: watcher })
     }
 
     fn hooks(hooks: &mut impl Hooks<Self>, _: &Self::Args, _: &Context) {
-        hooks.observe::<topics::Deliver>(Options { capacity: WAITING, ..Options::default() });
         hooks.observe::<topics::PluginStateChanged>(Options::default());
         hooks.observe::<topics::SensorChanged>(Options::default());
         hooks.observe::<topics::ToolsChanged>(Options::default());
@@ -129,14 +133,6 @@ impl Plugin for MqttBridge {
                 Err(PluginError::failed("the broker did not take all that waited; it will publish the last will"))
             }
         }
-    }
-}
-
-impl Observer<topics::Deliver> for MqttBridge {
-    async fn observe(&mut self, reading: Arc<Reading>) -> Result<(), PluginError> {
-        let payload = wire::json(&ReadingFrame::from(&*reading));
-        self.line.reading(&reading.sensor, payload, self.ctx.clock().up());
-        Ok(())
     }
 }
 

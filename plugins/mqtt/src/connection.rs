@@ -16,15 +16,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sedge_plugin::{BoxFuture, Clock, Id};
+use sedge_plugin::journal::{Batch, Cause, Entry, Loss};
+use sedge_plugin::{BoxFuture, Clock, Cursor, Id};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
 use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message};
-use crate::lost::Lost;
-use crate::outbox::{Next, Outbox, Rank, Refused};
+use crate::outbox::{Next, Outbox, Rank, Refused, Wish};
 use crate::wire::Topics;
+
+/// Readings that are no older when the first connection is made are news.
+const NEWS: Duration = Duration::from_secs(5);
+
+/// How often more of the backlog may go.
+const PACE: Duration = Duration::from_millis(100);
+const PACES_PER_SECOND: usize = 10;
 
 /// The token of the last message of all.
 const FAREWELL: u64 = u64::MAX;
@@ -61,6 +68,16 @@ pub(crate) trait Listener: Send + Sync {
     fn too_large(&self, message: Message);
 }
 
+/// Where readings come from.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) cursor: Cursor,
+    /// Readings of the backlog that may go in a second; 0 for no limit.
+    pub(crate) backlog_rate: u32,
+    /// Where the journal stood when the bridge began, and when that was.
+    pub(crate) began: (u64, Duration),
+}
+
 /// The way to the outbox.
 #[derive(Clone)]
 pub(crate) struct Line(Arc<Shared>);
@@ -68,7 +85,6 @@ pub(crate) struct Line(Arc<Shared>);
 struct Shared {
     outbox: Mutex<Outbox>,
     changed: Notify,
-    losing: Notify,
     closing: AtomicBool,
     /// Whether the node has started: all of its components are known then.
     started: AtomicBool,
@@ -77,12 +93,12 @@ struct Shared {
 }
 
 impl Line {
-    /// With room for that many readings.
-    pub(crate) fn new(capacity: usize, topics: Topics) -> Self {
-        let outbox = Mutex::new(Outbox::new(capacity, topics));
-        let (changed, losing, refused) = (Notify::new(), Notify::new(), Mutex::default());
+    /// Empty.
+    pub(crate) fn new(topics: Topics) -> Self {
+        let outbox = Mutex::new(Outbox::new(topics));
+        let (changed, refused) = (Notify::new(), Mutex::default());
         let (closing, started) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(Shared { outbox, changed, losing, closing, started, refused }))
+        Self(Arc::new(Shared { outbox, changed, closing, started, refused }))
     }
 
     /// Sets what is retained at a topic; nothing (empty) takes it back. Not any more once the line is closed.
@@ -117,33 +133,10 @@ impl Line {
         self.put(&topic, outcome);
     }
 
-    /// Publishes a reading, taken now.
-    pub(crate) fn reading(&self, sensor: &Id, payload: Vec<u8>, now: Duration) {
-        self.outbox().reading(sensor, payload, now);
+    /// Publishes the account of what is lost; one that still waits is replaced.
+    pub(crate) fn note(&self, message: Message, losses: Vec<Loss>) {
+        self.outbox().note(message, losses);
         self.0.changed.notify_one();
-        self.look_for_losses();
-    }
-
-    /// Publishes the account of what is lost; it is told whether the one before still waits, and takes its place.
-    pub(crate) fn note(&self, note: impl FnOnce(bool) -> Message) {
-        self.outbox().note(note);
-        self.0.changed.notify_one();
-    }
-
-    /// Until a reading is lost.
-    pub(crate) async fn losing(&self) {
-        self.0.losing.notified().await;
-    }
-
-    /// What was lost since this was asked last.
-    pub(crate) fn take_lost(&self) -> Lost {
-        self.outbox().take_lost()
-    }
-
-    fn look_for_losses(&self) {
-        if self.outbox().has_lost() {
-            self.0.losing.notify_one();
-        }
     }
 
     /// The largest packet that the broker takes, as far as is known.
@@ -199,9 +192,12 @@ pub(crate) struct Driver<L> {
     pub(crate) topics: Topics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) line: Line,
+    pub(crate) source: Source,
     pub(crate) listener: L,
     pub(crate) backoff: Backoff,
     pub(crate) sleep: Sleep,
+    /// Whether there was a connection yet.
+    pub(crate) was_connected: bool,
     /// Dropped with the driver: its receiver then knows that the driver has ended.
     pub(crate) alive: watch::Sender<()>,
 }
@@ -220,11 +216,11 @@ impl<L: Listener> Driver<L> {
             let mut link = Link::open(&self.options);
             let end = self.serve(&mut link, &mut course).await;
             drop(link);
-            let aside = self.line.outbox().returned(course.unsteady > 0);
+            let (aside, entries) = self.line.outbox().returned(course.unsteady > 0);
             for topic in aside {
                 warn!(topic, "The connection broke with this message again and again; it is put aside.");
             }
-            self.line.look_for_losses();
+            self.give_up(&entries, Cause::PutAside);
             let fault = match end {
                 End::Parted => return,
                 End::Fault(Fault::Lost(_)) if course.unsteady >= SUSPICIOUS => {
@@ -257,6 +253,7 @@ impl<L: Listener> Driver<L> {
         let mut refusing: BTreeMap<Id, &'static str> = BTreeMap::new();
         let mut sweep = Sweep::default();
         let mut leaving = false;
+        let mut fetch = Fetch::default();
         loop {
             let Some(granted) = limits else {
                 if self.line.closing() {
@@ -270,7 +267,8 @@ impl<L: Listener> Driver<L> {
             };
             if !leaving {
                 self.hand_over(link, granted, &mut complaints);
-                if self.line.closing() && self.line.outbox().is_empty() {
+                self.fetch(&mut fetch);
+                if self.line.closing() && self.is_done(&fetch) {
                     leaving = link.publish(FAREWELL, self.farewell());
                 } else {
                     self.begin_sweep(link, &mut sweep);
@@ -279,6 +277,24 @@ impl<L: Listener> Driver<L> {
             let event = tokio::select! {
                 event = link.next() => event,
                 () = self.line.0.changed.notified() => continue,
+                batch = &mut fetch.batch => {
+                    fetch.batch = Box::pin(std::future::pending());
+                    if let Some(wish) = fetch.wish.take() {
+                        self.line.outbox().feed(&wish, batch);
+                    }
+                    continue;
+                }
+                () = &mut fetch.grown => {
+                    fetch.grown = Box::pin(std::future::pending());
+                    fetch.waits = false;
+                    continue;
+                }
+                () = &mut fetch.pace => {
+                    fetch.pace = Box::pin(std::future::pending());
+                    fetch.paced = false;
+                    self.line.outbox().allow(self.allowance());
+                    continue;
+                }
                 () = &mut steady => {
                     steady = Box::pin(std::future::pending());
                     self.backoff.reset();
@@ -340,7 +356,7 @@ impl<L: Listener> Driver<L> {
         match event {
             LinkEvent::Up(granted) => {
                 link.subscribe(&self.topics.calls());
-                self.line.outbox().connected(granted.max_packet_bytes, self.clock.up());
+                self.begin(granted.max_packet_bytes);
                 course.unsteady += 1;
                 *steady = (self.sleep)(STEADY);
                 // Where it was cut off again and again, one more connection is no news.
@@ -366,12 +382,23 @@ impl<L: Listener> Driver<L> {
             Ack::Refused(error) => Some(error),
             Ack::Taken | Ack::NobodyListens => None,
         };
-        let Some(answered) = self.line.outbox().answered(token, error) else { return };
+        let Some(answered) = self.line.outbox().answered(token) else { return };
+        match error {
+            None => {
+                answered
+                    .entries
+                    .iter()
+                    .for_each(|entry| self.source.cursor.done(entry.position..entry.position + 1));
+                self.source.cursor.told(&answered.told);
+            }
+            // Another rule of the broker's may let them through later: they stay in the journal.
+            Some(error) if !is_final(error) => {}
+            Some(_) => self.give_up(&answered.entries, Cause::Rejected),
+        }
         match (answered.sensor, error) {
             (None, None) => {}
             (None, Some(error)) => complain(complaints, &answered.topic, error),
             (Some(sensor), Some(error)) => {
-                self.line.look_for_losses();
                 if refusing.is_empty() && course.connected {
                     self.listener.refusing(Some(error));
                 }
@@ -380,6 +407,9 @@ impl<L: Listener> Driver<L> {
             (Some(sensor), None) => {
                 if refusing.remove(&sensor).is_some() && refusing.is_empty() && course.connected {
                     self.listener.refusing(None);
+                    let mut outbox = self.line.outbox();
+                    let open = self.source.cursor.pending(0..outbox.live_next());
+                    outbox.reopen(open);
                 }
             }
         }
@@ -429,8 +459,9 @@ impl<L: Listener> Driver<L> {
             };
             match next {
                 Next::Nothing => break,
-                Next::TooLarge(message, refused) => {
+                Next::TooLarge(message, refused, entries) => {
                     complain(complaints, &message.topic, &refused.to_string());
+                    self.give_up(&entries, Cause::TooLarge);
                     self.listener.too_large(message);
                 }
                 // What the link does not take stays with those that wait for an acknowledgement: it comes again.
@@ -441,7 +472,59 @@ impl<L: Listener> Driver<L> {
                 }
             }
         }
-        self.line.look_for_losses();
+    }
+
+    /// What is in the journal when the connection is made is not news any more, unless the node has just started.
+    fn begin(&mut self, limit: usize) {
+        let cursor = &self.source.cursor;
+        let (began, since) = self.source.began;
+        let head = cursor.head();
+        let young = !self.was_connected && self.clock.up().saturating_sub(since) < NEWS;
+        self.was_connected = true;
+        let live = if young { began } else { head };
+        self.line.outbox().connected(limit, live, cursor.pending(0..live));
+        self.line.outbox().allow(self.allowance());
+    }
+
+    /// Readings of the backlog in one [`PACE`].
+    fn allowance(&self) -> Option<usize> {
+        let rate = usize::try_from(self.source.backlog_rate).unwrap_or(usize::MAX);
+        (rate > 0).then(|| (rate / PACES_PER_SECOND).max(1))
+    }
+
+    /// Sees to it that what there is room for is read from the journal.
+    fn fetch(&self, fetch: &mut Fetch) {
+        let cursor = &self.source.cursor;
+        let outbox = self.line.outbox();
+        if fetch.wish.is_none()
+            && let Some(wish) = outbox.wish(cursor.head())
+        {
+            let (cursor, Wish { range, most, .. }) = (cursor.clone(), wish.clone());
+            fetch.batch = Box::pin(async move { cursor.read(range, most).await });
+            fetch.wish = Some(wish);
+        }
+        let next = outbox.live_next();
+        if !fetch.waits && cursor.head() <= next {
+            let cursor = cursor.clone();
+            fetch.grown = Box::pin(async move { cursor.grown(next).await });
+            fetch.waits = true;
+        }
+        if !fetch.paced && outbox.is_held_back() {
+            fetch.pace = (self.sleep)(PACE);
+            fetch.paced = true;
+        }
+    }
+
+    /// Whether all has gone that must be gone before the end.
+    fn is_done(&self, fetch: &Fetch) -> bool {
+        let kept = self.source.cursor.is_durable();
+        let outbox = self.line.outbox();
+        let read = outbox.live_next() >= self.source.cursor.head();
+        read && outbox.is_empty(kept) && fetch.wish.as_ref().is_none_or(|wish| kept && !wish.news)
+    }
+
+    fn give_up(&self, entries: &[Entry], cause: Cause) {
+        entries.iter().for_each(|entry| self.source.cursor.give_up(entry, cause));
     }
 
     fn farewell(&self) -> Message {
@@ -472,6 +555,31 @@ impl<L: Listener> Driver<L> {
             warn!(host, port, error = %fault, "Not connected to the broker; trying again.");
         }
         self.listener.down(fault);
+    }
+}
+
+/// What is being read from the journal.
+struct Fetch {
+    wish: Option<Wish>,
+    batch: BoxFuture<'static, Batch>,
+    /// Whether it is waited for that the journal grows.
+    waits: bool,
+    grown: BoxFuture<'static, ()>,
+    /// Whether it is waited for that more of the backlog may go.
+    paced: bool,
+    pace: BoxFuture<'static, ()>,
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        Self {
+            wish: None,
+            batch: Box::pin(std::future::pending()),
+            waits: false,
+            grown: Box::pin(std::future::pending()),
+            paced: false,
+            pace: Box::pin(std::future::pending()),
+        }
     }
 }
 
@@ -519,6 +627,11 @@ fn kind(fault: &Fault) -> Kind {
         Fault::Unsteady { .. } => Kind::Unsteady,
         Fault::Protocol(_) => Kind::Protocol,
     }
+}
+
+/// Whether a message will be refused for ever: for what it is, not for what the broker allows now.
+fn is_final(error: &str) -> bool {
+    matches!(error, "topic name invalid" | "payload format invalid")
 }
 
 fn complain(complaints: &mut BTreeSet<String>, topic: &str, error: &str) {

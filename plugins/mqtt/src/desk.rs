@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sedge_plugin::{Context, Name, Progress, ToolCall, ToolError, ToolErrorCode, ToolOutcome, chain};
+use sedge_plugin::{Context, Cursor, Name, Progress, ToolCall, ToolError, ToolErrorCode, ToolOutcome, chain};
+use serde_json::{Value as Json, json};
 use tracing::{debug, info, warn};
 
 use crate::calls::{Key, Ledger, MAX_RUNNING, Print, Reply, Verdict};
 use crate::connection::{Line, Listener, Sleep};
 use crate::link::{Fault, Incoming, Message};
-use crate::lost::{self, Lost, Report};
+use crate::lost::{self, Report};
 use crate::wire::{self, Answer, Event, MAX_ID_BYTES, Place, Request, ResultFrame, Severity, Topics};
 
 /// The deadline of a call that names none.
@@ -175,48 +176,30 @@ impl Desk {
     }
 
     /// Tells of readings that are lost, for ever.
-    pub(crate) async fn account(self, sleep: Sleep) {
-        let waiting = Mutex::new(Lost::default());
-        lost::account(self.0.line.clone(), sleep, |report| self.report(&waiting, report)).await;
+    pub(crate) async fn account(self, cursor: Cursor, sleep: Sleep) {
+        lost::account(cursor, sleep, |report| self.report(report)).await;
     }
 
-    /// `waiting` is what the event tells that may still wait to be sent.
-    fn report(&self, waiting: &Mutex<Lost>, report: Report) {
-        let (more, all) = match report {
-            Report::More(lost) => {
-                warn!(count = lost.total(), causes = lost.causes(), "Readings are lost.");
-                (lost, None)
+    fn report(&self, report: Report) {
+        match report {
+            Report::More(count, losses) => {
+                warn!(count, causes = lost::causes(&losses), "Readings are lost.");
+                let count = lost::count(&losses);
+                let text = format!("{count} readings were lost: {}", lost::causes(&losses));
+                let data = json!({ "count": count, "ongoing": true, "losses": lost::data(&losses) });
+                self.0.line.note(self.lost(Severity::Warning, text, data), losses);
             }
-            Report::Ended(all) => {
-                info!(count = all.total(), "No more readings are lost.");
-                (Lost::default(), Some(all))
+            Report::Ended(count) => {
+                info!(count, "No more readings are lost.");
+                let text = format!("no more readings are lost; it were {count}");
+                let data = json!({ "count": 0, "ongoing": false });
+                self.0.line.message(self.lost(Severity::Info, text, data));
             }
-        };
-        self.0.line.note(|still_waits| {
-            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if !still_waits {
-                *waiting = Lost::default();
-            }
-            *waiting += more;
-            self.lost(&waiting, all)
-        });
+        }
     }
 
-    fn lost(&self, new: &Lost, all: Option<Lost>) -> Message {
+    fn lost(&self, severity: Severity, text: String, data: Json) -> Message {
         let kind = "readings_lost";
-        let text = match all {
-            None => format!("{} readings were lost: {}", new.total(), new.causes()),
-            Some(all) => format!("no more readings are lost; it were {}: {}", all.total(), all.causes()),
-        };
-        let data = serde_json::json!({
-            "count": new.total(),
-            "dropped": new.dropped,
-            "refused": new.refused,
-            "too_large": new.too_large,
-            "put_aside": new.put_aside,
-            "ongoing": all.is_none(),
-        });
-        let severity = if all.is_none() { Severity::Warning } else { Severity::Info };
         let event = Event { ts: self.wall(), kind: kind.into(), severity, text, data };
         let (topic, payload) = (self.0.topics.event(kind), wire::json(&event));
         Message { topic, payload, json: true, ..Message::default() }

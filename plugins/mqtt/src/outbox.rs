@@ -5,29 +5,26 @@
 //!   in the order of [`Rank`];
 //! - *messages* (results, events): in order, a few; then refusals, which have a queue of their own, so that a caller
 //!   who asks too often pushes out nobody's result;
-//! - *readings*: in order, the oldest dropped when there are too many. Those that were there before the connection go
-//!   to `backlog/`, many in one message, and after those that are news.
+//! - *readings*, from the journal: those that are news, one by one; then those that were there before the connection, to
+//!   `backlog/`, many in one message and only so many a second, so that the news keep their way.
 //!
-//! What was handed out and not acknowledged when a connection ends goes back to the head of its line. Nothing leaves
-//! the outbox but by acknowledgement, by the drop of the oldest (counted), because no broker would take it, or because
-//! the connection broke with it alone again and again: one message must not keep a node off the broker.
+//! What was handed out and not acknowledged when a connection ends goes back to the head of its line; readings are read from
+//! the journal again, which is where they are kept. Nothing is done but by acknowledgement, because no broker would take it, or
+//! because the connection broke with it alone again and again: one message must not keep a node off the broker.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
+use std::ops::Range;
 
 use sedge_plugin::Id;
+use sedge_plugin::journal::{Batch, Entry, Loss};
 
 use crate::link::{MAX_PACKET_BYTES, Message};
-use crate::lost::Lost;
-use crate::wire::Topics;
+use crate::wire::{self, ReadingFrame, Topics};
 
 /// Results and events that may wait; as many refusals.
 const MAX_MESSAGES: usize = 256;
 /// Messages that may wait when one about progress is added.
 const MAX_PROGRESS: usize = 16;
-
-/// Bytes of readings that may wait, whatever their number.
-const MAX_READING_BYTES: usize = 16 * 1024 * 1024;
 
 /// Retained topics: far more than a node has components.
 const MAX_STATES: usize = 4096;
@@ -38,8 +35,9 @@ const MAX_BATCH: usize = 100;
 /// Bytes of one message of the backlog; only a reading that is larger itself makes a larger one.
 const MAX_BATCH_BYTES: usize = 64 * 1024;
 
-/// Readings that are no older when the first connection is made are news.
-const NEWS: Duration = Duration::from_secs(5);
+/// Readings that are asked for at a time: the news, and the backlog.
+const MOST_NEWS: usize = 256;
+const MOST_BACKLOG: usize = 1000;
 
 /// After so many connections that broke with it, a message is sent with nothing beside it.
 const SUSPECT: u8 = 2;
@@ -71,14 +69,12 @@ struct Waiting {
     strikes: u8,
 }
 
+/// Readings of one sensor that go in one message.
 #[derive(Debug)]
-struct Reading {
+struct Lot {
     sensor: Id,
+    entries: Vec<Entry>,
     payload: Vec<u8>,
-    /// Since when it waits.
-    since: Duration,
-    order: u64,
-    strikes: u8,
 }
 
 #[derive(Debug)]
@@ -86,20 +82,9 @@ enum Flying {
     State(Key, u64),
     Message(Waiting),
     Refusal(Waiting),
-    Live(Reading),
-    Backlog(Vec<Reading>),
-}
-
-impl Flying {
-    fn is_suspect(&self) -> bool {
-        let strikes = match self {
-            Self::State(..) => 0,
-            Self::Message(waiting) | Self::Refusal(waiting) => waiting.strikes,
-            Self::Live(reading) => reading.strikes,
-            Self::Backlog(readings) => readings.iter().map(|reading| reading.strikes).max().unwrap_or(0),
-        };
-        strikes >= SUSPECT
-    }
+    Note(Message, Vec<Loss>),
+    Live(Entry),
+    Backlog(Id, Vec<Entry>),
 }
 
 /// Why something was not taken.
@@ -112,70 +97,82 @@ pub(crate) enum Refused {
 }
 
 /// What [`Outbox::next`] hands out.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Next {
     Publish(u64, Message),
-    /// It is too large for this broker, and gone. A reading among these is counted.
-    TooLarge(Message, Refused),
+    /// It is too large for this broker, and gone; with the readings that were in it.
+    TooLarge(Message, Refused, Vec<Entry>),
     Nothing,
 }
 
 /// What was answered.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Answered {
     pub(crate) topic: String,
-    /// Set where it was a reading.
+    /// Set where it was readings.
     pub(crate) sensor: Option<Id>,
+    /// The readings.
+    pub(crate) entries: Vec<Entry>,
+    /// What people were told of.
+    pub(crate) told: Vec<Loss>,
+}
+
+/// What is to be read from the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) range: Range<u64>,
+    pub(crate) most: usize,
+    pub(crate) news: bool,
 }
 
 /// What waits.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     topics: Topics,
-    capacity: usize,
     /// The largest packet that the broker takes, as far as is known.
     limit: usize,
-    /// Whether there was a connection yet.
-    was_connected: bool,
     states: BTreeMap<Key, State>,
     /// The states that the broker does not have as they are now.
     dirty: BTreeSet<Key>,
     messages: VecDeque<Waiting>,
     refusals: VecDeque<Waiting>,
     /// The account of what is lost.
-    note: Option<Message>,
-    live: VecDeque<Reading>,
-    /// By sensor, each in order. No queue is empty.
-    backlog: BTreeMap<Id, VecDeque<Reading>>,
-    readings: usize,
-    reading_bytes: usize,
+    note: Option<(Message, Vec<Loss>)>,
+    live: VecDeque<Entry>,
+    /// Where the news go on in the journal.
+    live_next: u64,
+    /// What of the backlog was not read yet, in order.
+    open: VecDeque<Range<u64>>,
+    lots: VecDeque<Lot>,
+    /// Readings of the backlog that may go now; none where there is no limit.
+    allowance: Option<usize>,
+    /// Readings with which connections broke, and how often.
+    strikes: BTreeMap<u64, u8>,
     flying: BTreeMap<u64, Flying>,
     last: u64,
-    lost: Lost,
     /// Whether messages were dropped since all of them were last handed out.
     overflowed: bool,
 }
 
 impl Outbox {
-    /// With room for that many readings.
-    pub(crate) fn new(capacity: usize, topics: Topics) -> Self {
+    /// Empty.
+    pub(crate) fn new(topics: Topics) -> Self {
         Self {
             topics,
-            capacity,
             limit: MAX_PACKET_BYTES,
-            was_connected: false,
             states: BTreeMap::new(),
             dirty: BTreeSet::new(),
             messages: VecDeque::new(),
             refusals: VecDeque::new(),
             note: None,
             live: VecDeque::new(),
-            backlog: BTreeMap::new(),
-            readings: 0,
-            reading_bytes: 0,
+            live_next: 0,
+            open: VecDeque::new(),
+            lots: VecDeque::new(),
+            allowance: None,
+            strikes: BTreeMap::new(),
             flying: BTreeMap::new(),
             last: 0,
-            lost: Lost::default(),
             overflowed: false,
         }
     }
@@ -240,44 +237,9 @@ impl Outbox {
         Ok(())
     }
 
-    /// Sets the account of what is lost. It is told whether the one before still waits: that one is replaced.
-    pub(crate) fn note(&mut self, note: impl FnOnce(bool) -> Message) {
-        self.note = Some(note(self.note.is_some()));
-    }
-
-    /// Adds a reading, at a time.
-    pub(crate) fn reading(&mut self, sensor: &Id, payload: Vec<u8>, now: Duration) {
-        // As it would be alone in the backlog.
-        if self.topics.backlog(sensor).len() + payload.len() + 66 > MAX_PACKET_BYTES {
-            self.lost.too_large += 1;
-            return;
-        }
-        self.last += 1;
-        let sensor = sensor.clone();
-        let reading = Reading { sensor, payload, since: now, order: self.last, strikes: 0 };
-        self.readings += 1;
-        self.reading_bytes += reading.payload.len();
-        self.live.push_back(reading);
-        while self.readings > self.capacity || self.reading_bytes > MAX_READING_BYTES {
-            let oldest = self.oldest();
-            let dropped = match oldest {
-                Some(sensor) => self.pop_backlog(&sensor),
-                None => self.live.pop_front(),
-            };
-            let Some(dropped) = dropped else { break };
-            self.count_out(&dropped);
-            self.lost.dropped += 1;
-        }
-    }
-
-    /// What was lost since this was asked last.
-    pub(crate) fn take_lost(&mut self) -> Lost {
-        std::mem::take(&mut self.lost)
-    }
-
-    /// Whether something was lost.
-    pub(crate) fn has_lost(&self) -> bool {
-        self.lost.total() > 0
+    /// Sets the account of what is lost, and what it tells of; one that still waits is replaced.
+    pub(crate) fn note(&mut self, message: Message, losses: Vec<Loss>) {
+        self.note = Some((message, losses));
     }
 
     /// The largest packet that the broker takes, as far as is known.
@@ -285,36 +247,141 @@ impl Outbox {
         self.limit
     }
 
-    /// There is a connection: the readings that wait are not news any more, unless the node has just started.
-    pub(crate) fn connected(&mut self, limit: usize, now: Duration) {
+    /// There is a connection. What is in the journal from `live` on is news, and `open` is the backlog.
+    pub(crate) fn connected(&mut self, limit: usize, live: u64, open: Vec<Range<u64>>) {
         self.limit = limit;
-        let first = !std::mem::replace(&mut self.was_connected, true);
-        let oldest = self.live.front().map_or(now, |reading| reading.since);
-        if first && self.backlog.is_empty() && now.saturating_sub(oldest) < NEWS {
+        self.live_next = live;
+        self.open = open.into();
+    }
+
+    /// This is the backlog by now; what is on its way stays there.
+    pub(crate) fn reopen(&mut self, open: Vec<Range<u64>>) {
+        let flying = self.flying.values().flat_map(|flying| match flying {
+            Flying::Live(entry) => std::slice::from_ref(entry),
+            Flying::Backlog(_, entries) => entries,
+            _ => &[],
+        });
+        let held = flying.chain(&self.live).chain(self.lots.iter().flat_map(|lot| &lot.entries));
+        let held: BTreeSet<u64> = held.map(|entry| entry.position).collect();
+        self.open.clear();
+        for Range { mut start, end } in open {
+            for &position in held.range(start..end) {
+                if start < position {
+                    self.open.push_back(start..position);
+                }
+                start = position + 1;
+            }
+            if start < end {
+                self.open.push_back(start..end);
+            }
+        }
+    }
+
+    /// Where the news go on.
+    pub(crate) fn live_next(&self) -> u64 {
+        self.live_next
+    }
+
+    /// What to read from the journal, whose next reading will stand at `head`.
+    pub(crate) fn wish(&self, head: u64) -> Option<Wish> {
+        if self.live.is_empty() && self.live_next < head {
+            return Some(Wish { range: self.live_next..head, most: MOST_NEWS, news: true });
+        }
+        let range = self.open.front().filter(|_| self.lots.is_empty())?.clone();
+        Some(Wish { range, most: MOST_BACKLOG, news: false })
+    }
+
+    /// What was wished for.
+    pub(crate) fn feed(&mut self, wish: &Wish, batch: Batch) {
+        if wish.news {
+            self.live_next = batch.next.max(self.live_next);
+            self.live.extend(batch.entries);
             return;
         }
-        for reading in self.live.drain(..) {
-            self.backlog.entry(reading.sensor.clone()).or_default().push_back(reading);
+        if let Some(front) = self.open.front_mut().filter(|front| front.start == wish.range.start) {
+            front.start = batch.next;
+            if front.start >= front.end {
+                self.open.pop_front();
+            }
         }
+        let mut of: BTreeMap<Id, Vec<Entry>> = BTreeMap::new();
+        for entry in batch.entries {
+            of.entry(entry.reading.sensor.clone()).or_default().push(entry);
+        }
+        for (sensor, entries) in of {
+            self.pack(&sensor, entries);
+        }
+    }
+
+    /// Lets so many readings of the backlog go; none for no limit.
+    pub(crate) fn allow(&mut self, readings: Option<usize>) {
+        self.allowance = readings;
+    }
+
+    /// Whether something of the backlog waits, and may not go yet.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.allowance == Some(0) && !(self.lots.is_empty() && self.open.is_empty())
+    }
+
+    /// Puts readings of a sensor into as few messages as they fit in.
+    fn pack(&mut self, sensor: &Id, entries: Vec<Entry>) {
+        let room = MAX_BATCH_BYTES.min(self.limit.saturating_sub(self.topics.backlog(sensor).len() + 64));
+        let mut lot: Option<Lot> = None;
+        for entry in entries {
+            let payload = wire::json(&ReadingFrame::from(&*entry.reading));
+            let suspect = self.is_suspect(entry.position);
+            // The closing bracket takes the place of a comma.
+            let fits = |lot: &mut Lot| {
+                !suspect && lot.payload.len() + payload.len() < room && lot.entries.len() < MAX_BATCH
+            };
+            if let Some(full) = lot.take_if(|lot| !fits(lot)) {
+                self.lots.push_back(full);
+            }
+            let lot_now = lot.get_or_insert_with(|| Lot {
+                sensor: sensor.clone(),
+                entries: Vec::new(),
+                payload: Vec::new(),
+            });
+            lot_now.payload.push(if lot_now.entries.is_empty() { b'[' } else { b',' });
+            lot_now.payload.extend_from_slice(&payload);
+            lot_now.entries.push(entry);
+            if suspect {
+                self.lots.extend(lot.take());
+            }
+        }
+        self.lots.extend(lot);
+    }
+
+    fn is_suspect(&self, position: u64) -> bool {
+        self.strikes.get(&position).is_some_and(|&strikes| strikes >= SUSPECT)
     }
 
     /// What to publish next, with the token for [`answered`](Self::answered).
     pub(crate) fn next(&mut self) -> Next {
-        if self.flying.values().any(Flying::is_suspect) {
+        if self.flying.values().any(|flying| self.flies_alone(flying)) {
             return Next::Nothing;
         }
         let Some((message, flying)) = self.head() else { return Next::Nothing };
         if let Err(refused) = check(message.size(), self.limit) {
-            self.lost.too_large += match &flying {
-                Flying::Live(_) => 1,
-                Flying::Backlog(readings) => readings.len() as u64,
-                _ => 0,
+            let entries = match flying {
+                Flying::Live(entry) => vec![entry],
+                Flying::Backlog(_, entries) => entries,
+                _ => Vec::new(),
             };
-            return Next::TooLarge(message, refused);
+            return Next::TooLarge(message, refused, entries);
         }
         self.last += 1;
         self.flying.insert(self.last, flying);
         Next::Publish(self.last, message)
+    }
+
+    fn flies_alone(&self, flying: &Flying) -> bool {
+        match flying {
+            Flying::State(..) | Flying::Note(..) => false,
+            Flying::Message(waiting) | Flying::Refusal(waiting) => waiting.strikes >= SUSPECT,
+            Flying::Live(entry) => self.is_suspect(entry.position),
+            Flying::Backlog(_, entries) => entries.iter().any(|entry| self.is_suspect(entry.position)),
+        }
     }
 
     fn head(&mut self) -> Option<(Message, Flying)> {
@@ -335,18 +402,28 @@ impl Outbox {
             let waiting = self.refusals.pop_front()?;
             return Some((waiting.message.clone(), Flying::Refusal(waiting)));
         }
-        if let Some(message) = self.note.take() {
-            return Some((message.clone(), Flying::Message(Waiting { message, strikes: 0 })));
+        if let Some((message, losses)) = self.note.take() {
+            return Some((message.clone(), Flying::Note(message, losses)));
         }
-        if let Some(reading) = self.live.pop_front() {
-            self.count_out(&reading);
-            let (topic, payload) = (self.topics.reading(&reading.sensor), reading.payload.clone());
-            let message = Message { topic, payload, json: true, ..Message::default() };
-            return Some((message, Flying::Live(reading)));
+        // A suspect has its turn first, or the news would never leave it alone.
+        let suspect =
+            self.lots.front().is_some_and(|lot| lot.entries.iter().any(|e| self.is_suspect(e.position)));
+        if suspect && !alone {
+            return None;
         }
-        let sensor = self.oldest()?;
-        free(self.backlog.get(&sensor)?.front()?.strikes).then_some(())?;
-        Some(self.batch(&sensor))
+        if let Some(entry) = self.live.pop_front_if(|_| !suspect) {
+            let topic = self.topics.reading(&entry.reading.sensor);
+            let payload = wire::json(&ReadingFrame::from(&*entry.reading));
+            return Some((Message { topic, payload, json: true, ..Message::default() }, Flying::Live(entry)));
+        }
+        if self.allowance == Some(0) {
+            return None;
+        }
+        let Lot { sensor, entries, mut payload } = self.lots.pop_front()?;
+        self.allowance = self.allowance.map(|left| left.saturating_sub(entries.len()));
+        payload.push(b']');
+        let topic = self.topics.backlog(&sensor);
+        Some((Message { topic, payload, json: true, ..Message::default() }, Flying::Backlog(sensor, entries)))
     }
 
     fn dirty_state(&mut self) -> Option<(Message, Flying)> {
@@ -361,145 +438,102 @@ impl Outbox {
         }
     }
 
-    /// The oldest readings of a sensor, as one message.
-    fn batch(&mut self, sensor: &Id) -> (Message, Flying) {
-        let topic = self.topics.backlog(sensor);
-        let room = MAX_BATCH_BYTES.min(self.limit.saturating_sub(topic.len() + 64));
-        let mut payload = vec![b'['];
-        let mut readings: Vec<Reading> = Vec::new();
-        while let Some(front) = self.backlog.get(sensor).and_then(VecDeque::front) {
-            // The closing bracket takes the place of a comma.
-            let fits = payload.len() + front.payload.len() < room && readings.len() < MAX_BATCH;
-            let company = readings.first().is_none_or(|first| first.strikes.max(front.strikes) < SUSPECT);
-            if !(readings.is_empty() || fits && company) {
-                break;
-            }
-            let Some(reading) = self.pop_backlog(sensor) else { break };
-            self.count_out(&reading);
-            if !readings.is_empty() {
-                payload.push(b',');
-            }
-            payload.extend_from_slice(&reading.payload);
-            readings.push(reading);
-        }
-        payload.push(b']');
-        (Message { topic, payload, json: true, ..Message::default() }, Flying::Backlog(readings))
-    }
-
-    /// The sensor with the oldest reading of the backlog.
-    fn oldest(&self) -> Option<Id> {
-        let fronts = self.backlog.iter().filter_map(|(sensor, queue)| Some((queue.front()?.order, sensor)));
-        fronts.min().map(|(_, sensor)| sensor.clone())
-    }
-
-    fn pop_backlog(&mut self, sensor: &Id) -> Option<Reading> {
-        let queue = self.backlog.get_mut(sensor)?;
-        let reading = queue.pop_front();
-        if queue.is_empty() {
-            self.backlog.remove(sensor);
-        }
-        reading
-    }
-
-    fn count_out(&mut self, reading: &Reading) {
-        self.readings -= 1;
-        self.reading_bytes -= reading.payload.len();
-    }
-
     /// How many wait for their acknowledgement.
     pub(crate) fn flying(&self) -> usize {
         self.flying.len()
     }
 
-    /// The broker has answered: this one is done, and lost where it was a reading that the broker refused.
-    pub(crate) fn answered(&mut self, token: u64, refused: Option<&'static str>) -> Option<Answered> {
-        let (topic, sensor, readings) = match self.flying.remove(&token)? {
-            Flying::Message(waiting) | Flying::Refusal(waiting) => (waiting.message.topic, None, 0),
-            Flying::Live(reading) => (self.topics.reading(&reading.sensor), Some(reading.sensor), 1),
-            Flying::Backlog(readings) => {
-                let count = readings.len() as u64;
-                let sensor = readings.into_iter().next()?.sensor;
-                (self.topics.backlog(&sensor), Some(sensor), count)
+    /// The broker has answered: this one is done, taken or not.
+    pub(crate) fn answered(&mut self, token: u64) -> Option<Answered> {
+        let done = |topic| Answered { topic, sensor: None, entries: Vec::new(), told: Vec::new() };
+        Some(match self.flying.remove(&token)? {
+            Flying::Message(waiting) | Flying::Refusal(waiting) => done(waiting.message.topic),
+            Flying::Note(message, told) => Answered { told, ..done(message.topic) },
+            Flying::Live(entry) => {
+                self.strikes.remove(&entry.position);
+                let sensor = entry.reading.sensor.clone();
+                let topic = self.topics.reading(&sensor);
+                Answered { sensor: Some(sensor), entries: vec![entry], ..done(topic) }
+            }
+            Flying::Backlog(sensor, entries) => {
+                for entry in &entries {
+                    self.strikes.remove(&entry.position);
+                }
+                let topic = self.topics.backlog(&sensor);
+                Answered { sensor: Some(sensor), entries, ..done(topic) }
             }
             Flying::State(key, version) => {
                 let gone = |state: &State| state.version == version && state.payload.is_empty();
                 if self.states.get(&key).is_some_and(gone) {
                     self.states.remove(&key);
                 }
-                (key.1, None, 0)
+                done(key.1)
             }
-        };
-        if refused.is_some() && readings > 0 {
-            self.lost += Lost { refused: readings, reason: refused, ..Lost::default() };
-        }
-        Some(Answered { topic, sensor })
+        })
     }
 
-    /// The connection has ended: what it did not acknowledge is to be published again, in order, and all state. Where
-    /// it broke soon after it began, each of them is a suspect. Gives the topics of those that were put aside.
-    pub(crate) fn returned(&mut self, soon: bool) -> BTreeSet<String> {
-        let mut aside = BTreeSet::new();
-        let mut mixed = BTreeSet::new();
-        let strike = |strikes: &mut u8| {
-            *strikes = if soon { *strikes + 1 } else { 0 };
-            *strikes >= POISON
-        };
-        for (_, flying) in std::mem::take(&mut self.flying).into_iter().rev() {
+    /// The connection has ended: what it did not acknowledge is to be published again, in order, and all state. Where it broke
+    /// soon after it began, each of them is a suspect. Gives the topics of those that were put aside, and the readings among
+    /// them.
+    pub(crate) fn returned(&mut self, soon: bool) -> (BTreeSet<String>, Vec<Entry>) {
+        let mut aside = (BTreeSet::new(), Vec::new());
+        let flown = std::mem::take(&mut self.flying);
+        if !soon {
+            self.strikes.clear();
+        }
+        for (_, flying) in flown.into_iter().rev() {
             let (queue, mut waiting) = match flying {
                 Flying::State(..) => continue,
-                Flying::Message(waiting) => (&mut self.messages, waiting),
-                Flying::Refusal(waiting) => (&mut self.refusals, waiting),
-                Flying::Live(reading) => {
-                    mixed.extend(self.returned_reading(reading, strike, &mut aside));
+                Flying::Note(message, losses) => {
+                    self.note.get_or_insert((message, losses));
                     continue;
                 }
-                Flying::Backlog(readings) => {
-                    for reading in readings {
-                        mixed.extend(self.returned_reading(reading, strike, &mut aside));
-                    }
+                Flying::Message(waiting) => (&mut self.messages, waiting),
+                Flying::Refusal(waiting) => (&mut self.refusals, waiting),
+                Flying::Live(entry) => {
+                    self.strike(soon, vec![entry], &mut aside);
+                    continue;
+                }
+                Flying::Backlog(_, entries) => {
+                    self.strike(soon, entries, &mut aside);
                     continue;
                 }
             };
-            if strike(&mut waiting.strikes) {
-                aside.insert(waiting.message.topic);
+            waiting.strikes = if soon { waiting.strikes + 1 } else { 0 };
+            if waiting.strikes >= POISON {
+                aside.0.insert(waiting.message.topic);
             } else {
                 queue.push_front(waiting);
             }
         }
-        for sensor in mixed {
-            if let Some(queue) = self.backlog.get_mut(&sensor) {
-                queue.make_contiguous().sort_by_key(|reading| reading.order);
-            }
-        }
+        // They are read again: what was not done is the backlog of the next connection.
+        self.live.clear();
+        self.lots.clear();
+        self.open.clear();
         self.dirty = self.states.keys().cloned().collect();
         aside
     }
 
-    fn returned_reading(
-        &mut self,
-        mut reading: Reading,
-        strike: impl Fn(&mut u8) -> bool,
-        aside: &mut BTreeSet<String>,
-    ) -> Option<Id> {
-        if strike(&mut reading.strikes) {
-            aside.insert(self.topics.reading(&reading.sensor));
-            self.lost.put_aside += 1;
-            return None;
+    fn strike(&mut self, soon: bool, entries: Vec<Entry>, aside: &mut (BTreeSet<String>, Vec<Entry>)) {
+        for entry in entries.into_iter().filter(|_| soon) {
+            let strikes = self.strikes.entry(entry.position).or_default();
+            *strikes += 1;
+            if *strikes >= POISON {
+                self.strikes.remove(&entry.position);
+                aside.0.insert(self.topics.reading(&entry.reading.sensor));
+                aside.1.push(entry);
+            }
         }
-        self.readings += 1;
-        self.reading_bytes += reading.payload.len();
-        let sensor = reading.sensor.clone();
-        self.backlog.entry(sensor.clone()).or_default().push_front(reading);
-        Some(sensor)
     }
 
-    /// Whether nothing waits, neither to be sent nor for its acknowledgement.
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing waits here, neither to be sent nor for its acknowledgement; the backlog aside where that is kept.
+    pub(crate) fn is_empty(&self, backlog_is_kept: bool) -> bool {
         self.dirty.is_empty()
             && self.messages.is_empty()
             && self.refusals.is_empty()
             && self.note.is_none()
-            && self.readings == 0
+            && self.live.is_empty()
+            && (backlog_is_kept || self.lots.is_empty() && self.open.is_empty())
             && self.flying.is_empty()
     }
 }

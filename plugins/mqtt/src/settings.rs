@@ -33,8 +33,8 @@ pub struct Settings {
     pub password: Option<Secret>,
     /// How often to give a sign of life; a dead connection is noticed after twice this. At least 5 s.
     pub keep_alive: Every,
-    /// Readings that wait while the broker is away; the oldest are dropped. At least 64.
-    pub queue: usize,
+    /// Readings of an outage that are published in a second, so that the news keep their way; 0 for as many as the broker takes.
+    pub backlog_rate: u32,
 }
 
 impl Default for Settings {
@@ -47,7 +47,7 @@ impl Default for Settings {
             username: None,
             password: None,
             keep_alive: Every::secs(15),
-            queue: 10_000,
+            backlog_rate: 1000,
         }
     }
 }
@@ -67,9 +67,6 @@ pub enum SettingsError {
     /// Too short or too long.
     #[error("`keep_alive` is {0}; choose between 5s and 18h")]
     KeepAlive(Every),
-    /// Too few or too many.
-    #[error("`queue` is {0}; choose between 64 and 1000000")]
-    Queue(usize),
 }
 
 impl Settings {
@@ -84,9 +81,6 @@ impl Settings {
         }
         if !(Duration::from_secs(5)..=Duration::from_secs(18 * 3600)).contains(&self.keep_alive.0) {
             return Err(SettingsError::KeepAlive(self.keep_alive));
-        }
-        if !(64..=1_000_000).contains(&self.queue) {
-            return Err(SettingsError::Queue(self.queue));
         }
         Ok(base)
     }
@@ -109,7 +103,6 @@ mod tests {
             (Settings { host: String::new(), ..Settings::default() }, "host"),
             (Settings { client_id: Some(String::new()), ..Settings::default() }, "client_id"),
             (Settings { keep_alive: Every::secs(1), ..Settings::default() }, "keep_alive"),
-            (Settings { queue: 1, ..Settings::default() }, "queue"),
         ] {
             assert!(wrong.check().unwrap_err().to_string().contains(named));
         }

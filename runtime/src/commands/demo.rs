@@ -52,7 +52,8 @@ mod with_broker {
         let mqtt = config.mqtt.clone();
         let broker = broker(args.port).await?;
         let bridge = node::bridge_to(&mqtt, broker.local_addr())?;
-        let prepared = node::prepare(config, loaded.effective.clone(), &loaded.folder());
+        let prepared =
+            node::prepare(config, loaded.effective.clone(), &loaded.folder(), node::Keep::InMemory);
         let me = Id::sanitized("demo", "demo");
         let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, Options::default());
         let mut stop = Stop::new()?;

@@ -9,6 +9,7 @@ use sedge_actors::{Node, RunningNode, Surroundings};
 use sedge_config::{Config, Mqtt};
 use sedge_hal::SystemClock;
 use sedge_plugin::clock::rfc3339;
+use sedge_plugin::journal::Journal;
 use sedge_plugin::{Boot, Clock, Id, NodeInfo, Secret};
 use serde_json::Value as Json;
 
@@ -17,6 +18,7 @@ use crate::assemble::{Bridge, House, guards};
 use crate::exit::Failure;
 use crate::http::SharedHttp;
 use crate::load::only_plugins;
+use crate::outbox::{Home, Outbox};
 use crate::{place, requirements};
 
 /// Bytes of a file with a password.
@@ -28,21 +30,42 @@ pub struct Prepared {
     pub node: Node,
     /// What makes its plugins; kept for a reload.
     pub house: House,
+    /// Where its readings are kept; none where nobody is to have them later.
+    pub outbox: Option<Outbox>,
     config: Config,
 }
 
+/// Whether a node keeps its readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// As its config says.
+    Configured,
+    /// Until it ends.
+    InMemory,
+    /// Not at all.
+    Nothing,
+}
+
 /// Makes a node of a config that lies in `folder`. `effective` is the config for plugins to see.
-pub fn prepare(config: Config, effective: Arc<Json>, folder: &Path) -> Prepared {
+pub fn prepare(config: Config, effective: Arc<Json>, folder: &Path, keep: Keep) -> Prepared {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let info = info(&config, &*clock, Boot(random()));
+    let data = place::data(config.node.data.as_deref(), &info.id);
+    let home = match (keep, &data) {
+        (Keep::Configured, Some(data)) => Some(Home::Folder(data.join("outbox"))),
+        (Keep::Configured | Keep::InMemory, _) => Some(Home::Memory),
+        (Keep::Nothing, _) => None,
+    };
+    let outbox = home.map(|home| Outbox::open(&config.outbox, &home, clock.clone()));
     let around = Surroundings {
-        data: place::data(config.node.data.as_deref(), &info.id),
+        data,
+        journal: outbox.clone().map(|outbox| Arc::new(outbox) as Arc<dyn Journal>),
         http: Some(Arc::new(SharedHttp::new())),
         requirements: Some(requirements::checker()),
         config: effective,
     };
     let node = Node::within(info, clock.clone(), around).guards(guards(&config));
-    Prepared { node, config, house: House::new(clock, folder.into()) }
+    Prepared { node, config, outbox, house: House::new(clock, folder.into()) }
 }
 
 /// What is said of the node.
@@ -93,7 +116,7 @@ pub fn settings(mqtt: &Mqtt, host: &str, port: u16) -> Result<sedge_mqtt::Settin
         username: mqtt.username.clone(),
         password,
         keep_alive: mqtt.keep_alive,
-        queue: mqtt.queue,
+        backlog_rate: mqtt.backlog_rate,
     };
     settings.check().map_err(|error| Failure::Config(format!("[mqtt]: {error}")))?;
     Ok(settings)

@@ -29,7 +29,7 @@ pub async fn once(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     loaded.show(global);
     let effective = loaded.effective.clone();
     let folder = loaded.folder();
-    let prepared = node::prepare(usable(loaded, args)?, effective, &folder);
+    let prepared = node::prepare(usable(loaded, args)?, effective, &folder, node::Keep::Nothing);
     let me = Id::sanitized("once", "once");
     let options = Options { capacity: 4096, ..Options::default() };
     let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, options.clone());

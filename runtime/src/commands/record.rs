@@ -148,7 +148,7 @@ async fn supply(mut config: Config, sensor: &Sensor, loaded: &Loaded) -> Option<
     config.destinations.clear();
     config.plugins.clear();
     config.guards.clear();
-    let prepared = node::prepare(config, loaded.effective.clone(), &loaded.folder());
+    let prepared = node::prepare(config, loaded.effective.clone(), &loaded.folder(), node::Keep::Nothing);
     Some(prepared.start(None).await.0)
 }
 

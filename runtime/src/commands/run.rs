@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sedge_actors::{Change, RunningNode};
+use sedge_actors::{Change, NodeHandle, RunningNode};
 use sedge_config::{BrokerUrl, Config, Mqtt, Severity as Gravity};
 use sedge_plugin::topics::{Event, Severity};
 use sedge_plugin::{Id, Name, NodeInfo, PluginStatus, State};
@@ -22,6 +22,7 @@ use crate::cli::{Global, RunArgs};
 use crate::control;
 use crate::exit::Failure;
 use crate::load::{Loaded, find, load, only_plugins};
+use crate::outbox::Outbox;
 
 /// The signal of Linux for a file that is larger than its limit.
 const SIGXFSZ: i32 = 25;
@@ -34,7 +35,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     loaded.show(global);
     let (effective, folder) = (loaded.effective.clone(), loaded.folder());
     let config = overridden(usable(loaded, args)?, global)?;
-    let (mqtt, data) = (config.mqtt.clone(), config.node.data.clone());
+    let (mqtt, data, kept) = (config.mqtt.clone(), config.node.data.clone(), config.outbox.clone());
     let id = config.node.id.clone().unwrap_or_else(node::host_id);
     if control::find(Some(&id)).is_ok_and(|node| node.answers()) {
         return Err(Failure::Failed(format!(
@@ -42,7 +43,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
         )));
     }
     tell_of_restriction(&config);
-    let prepared = node::prepare(config, effective, &folder);
+    let prepared = node::prepare(config, effective, &folder, node::Keep::Configured);
 
     #[cfg(feature = "embedded-broker")]
     let broker = match mqtt.embedded {
@@ -64,11 +65,14 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let bridge = bridge(&mqtt, address)?;
     // Heard so that it does not kill: a file that may not grow any more is an error like a full disk.
     let _full = signal(SignalKind::from_raw(SIGXFSZ)).map_err(no_signals)?;
+    let outbox = prepared.outbox.clone();
     let (running, house) = prepared.start(bridge).await;
+    let watch = outbox.clone().map(|outbox| tokio::spawn(tell_of_trouble(outbox, running.handle())));
     let (wishes, mut reloads) = mpsc::channel(1);
     let control = control::serve(running.handle(), wishes);
     say_how_it_runs(&running);
-    let mut node = Reloadable { running, house, address, mqtt, data, global, args };
+    let mut node =
+        Reloadable { running, house, address, mqtt, data, outbox: outbox.clone(), kept, global, args };
     loop {
         tokio::select! {
             () = stop.asked() => break,
@@ -88,9 +92,38 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     if let Some(broker) = broker {
         broker.shutdown().await;
     }
+    if let Some(watch) = watch {
+        watch.abort();
+    }
+    if let Some(outbox) = outbox {
+        // It blocks, and nothing else is left to be done.
+        outbox.close();
+    }
     match forced {
-        true => Err(Failure::Failed("told to stop twice: ended at once, what was queued is lost".into())),
+        true => Err(Failure::Failed("told to stop twice: ended at once".into())),
         false => Ok(()),
+    }
+}
+
+/// Tells people when the disk of the journal fails, and when it works again.
+async fn tell_of_trouble(outbox: Outbox, node: NodeHandle) {
+    let mut trouble = outbox.trouble();
+    let mut told = false;
+    loop {
+        let now = trouble.borrow_and_update().clone();
+        let (severity, text) = match &now {
+            Some(why) => (Severity::Error, format!("the journal fails, readings are kept in memory: {why}")),
+            None => (Severity::Info, "the journal works again".into()),
+        };
+        if (told || now.is_some())
+            && let Ok(kind) = Name::new("journal_trouble")
+        {
+            told = now.is_some();
+            node.raise(Event { kind, severity, text, data: Json::Null }).await;
+        }
+        if trouble.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -135,6 +168,8 @@ struct Reloadable<'a> {
     address: Option<SocketAddr>,
     mqtt: Mqtt,
     data: Option<PathBuf>,
+    outbox: Option<Outbox>,
+    kept: sedge_config::Outbox,
     global: &'a Global,
     args: &'a RunArgs,
 }
@@ -189,7 +224,7 @@ impl Reloadable<'_> {
             usable(loaded, self.args).and_then(|config| overridden(config, self.global)).map_err(told)?;
         self.check_what_stays(&config)?;
         let bridge = bridge(&config.mqtt, self.address).map_err(told)?;
-        let mqtt = config.mqtt.clone();
+        let (mqtt, kept) = (config.mqtt.clone(), config.outbox.clone());
         let before = self.running.directory().node.clone();
         let change = Change {
             guards: guards(&config),
@@ -203,6 +238,9 @@ impl Reloadable<'_> {
         };
         let changed = self.running.apply(change).await?;
         self.mqtt = mqtt;
+        if let Some(outbox) = &self.outbox {
+            outbox.set_rules(&kept);
+        }
         let sedge_actors::Changed { started, restarted, stopped, kept } = changed;
         Ok(json!({ "started": started, "restarted": restarted, "stopped": stopped, "kept": kept }))
     }
@@ -217,6 +255,9 @@ impl Reloadable<'_> {
         }
         if config.node.data != self.data {
             return restart("`data` of `[node]`");
+        }
+        if (config.outbox.storage, config.outbox.max_bytes) != (self.kept.storage, self.kept.max_bytes) {
+            return restart("`storage` and `max_bytes` of `[outbox]`");
         }
         if (config.mqtt.embedded, config.mqtt.listen) != (self.mqtt.embedded, self.mqtt.listen) {
             return restart("the embedded broker of `[mqtt]`");

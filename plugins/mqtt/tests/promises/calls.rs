@@ -297,14 +297,14 @@ async fn an_answer_that_breaks_the_connection_is_put_aside_and_the_node_runs_on(
     watcher.subscribe("sedge/v1/pi/+/air", QoS::AtLeastOnce).await;
     let proxy = Proxy::start().await;
     proxy.cut_at("poison");
-    let mut node = Node::start(proxy.address).await;
+    let node = Node::start(proxy.address).await;
     node.hurry_and_never_be_steady();
     proxy.lead_to(broker.address);
     while !watcher.message().await.topic.contains("health") {}
     let mut caller = V5::connect(broker.address, "caller").await;
     caller.publish(ECHO, r#"{"args":{"text":"poison"}}"#, QoS::AtLeastOnce, false).await;
     node.until_begun(1).await;
-    node.read(1).await;
+    node.read(1);
     caller.publish(ECHO, r#"{"args":{"text":"wine"}}"#, QoS::AtLeastOnce, false).await;
     let (mut answered, mut read) = (false, false);
     while !(answered && read) {

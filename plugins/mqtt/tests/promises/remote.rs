@@ -141,12 +141,12 @@ async fn readings_are_seen_as_they_come(broker: Broker) {
     let remote = connect(&broker).await;
     let mut all = remote.tail(None, None).await.unwrap();
     let mut other = remote.tail(Some(&id("other")), Some(&id("air"))).await.unwrap();
-    let mut pi = node(&broker, "pi").await;
-    let mut second = node(&broker, "other").await;
-    pi.read(1).await;
+    let pi = node(&broker, "pi").await;
+    let second = node(&broker, "other").await;
+    pi.read(1);
     let sighting = within(all.recv()).await.unwrap().unwrap();
     assert_eq!((sighting.node, sighting.sensor, sighting.frame.seq), (id("pi"), id("air"), 1));
-    second.read(2).await;
+    second.read(2);
     assert_eq!(within(all.recv()).await.unwrap().unwrap().frame.seq, 2);
     assert_eq!(within(other.recv()).await.unwrap().unwrap().frame.seq, 2, "and not the first");
 }

@@ -15,7 +15,7 @@ mod embedded;
 /// A running broker; dropping it ends it.
 pub struct Broker {
     pub address: SocketAddr,
-    _keeper: Keeper,
+    keeper: Keeper,
 }
 
 #[expect(dead_code, reason = "kept so that the broker runs")]
@@ -37,9 +37,17 @@ impl Broker {
         match kind {
             Kind::Embedded => {
                 let broker = embedded::EmbeddedBroker::start(([127, 0, 0, 1], 0).into()).await.unwrap();
-                Some(Self { address: broker.local_addr(), _keeper: Keeper::Embedded(broker) })
+                Some(Self { address: broker.local_addr(), keeper: Keeper::Embedded(broker) })
             }
             Kind::Mosquitto => Self::mosquitto("allow_anonymous true").await,
+        }
+    }
+
+    /// Has Mosquitto read its files again.
+    pub fn reload(&self) {
+        if let Keeper::Mosquitto(child, ..) = &self.keeper {
+            let pid = child.id().unwrap().to_string();
+            assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
         }
     }
 
@@ -88,7 +96,7 @@ impl Broker {
         .await;
         // It goes on writing; somebody must read.
         tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-        Some(Self { address, _keeper: Keeper::Mosquitto(child, dir, reserved) })
+        Some(Self { address, keeper: Keeper::Mosquitto(child, dir, reserved) })
     }
 }
 

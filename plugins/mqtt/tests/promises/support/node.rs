@@ -10,7 +10,9 @@ use sedge_mqtt::{MqttBridge, Settings};
 use sedge_plugin::context::{Erased, Host};
 use sedge_plugin::directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
 use sedge_plugin::http::{HttpError, Request, Response};
+use sedge_plugin::journal::{CursorSource, Journal};
 use sedge_plugin::reading::{Boot, Draft, Frame, Reading, Taken};
+use sedge_plugin::testing::MemoryJournal;
 use sedge_plugin::topic::Observer;
 use sedge_plugin::{
     BoxFuture, Clock, Context, Field, Id, Name, Plugin, PluginError, Tool, ToolCall, ToolError,
@@ -47,6 +49,7 @@ pub struct FakeHost {
     pub endless_sleep: Mutex<Option<Duration>>,
     /// A longer sleep never ends.
     pub longest_sleep: Mutex<Duration>,
+    pub journal: MemoryJournal,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -70,6 +73,9 @@ impl Host for FakeHost {
     }
     fn config(&self) -> Arc<serde_json::Value> {
         Arc::default()
+    }
+    fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>> {
+        Some(self.journal.cursor(plugin))
     }
     fn latest(&self, _: &Id) -> Option<Arc<sedge_plugin::Reading>> {
         None
@@ -209,6 +215,16 @@ impl Node {
     }
 
     pub async fn with(broker: SocketAddr, directory: Directory, settings: Settings) -> Self {
+        Self::keeping(broker, directory, settings, MemoryJournal::default()).await
+    }
+
+    /// With that journal.
+    pub async fn keeping(
+        broker: SocketAddr,
+        directory: Directory,
+        settings: Settings,
+        journal: MemoryJournal,
+    ) -> Self {
         let host = Arc::new(FakeHost {
             directory: Mutex::new(Arc::new(directory)),
             calls: Mutex::default(),
@@ -217,6 +233,7 @@ impl Node {
             degraded: watch::Sender::new(None),
             endless_sleep: Mutex::default(),
             longest_sleep: Mutex::new(Duration::from_millis(4400)),
+            journal,
             tasks: Mutex::default(),
         });
         let settings = Settings { host: broker.ip().to_string(), port: broker.port(), ..settings };
@@ -225,8 +242,8 @@ impl Node {
         Self { host, bridge }
     }
 
-    pub async fn read(&mut self, seq: u64) {
-        Observer::<topics::Deliver>::observe(&mut self.bridge, Arc::new(reading(seq))).await.unwrap();
+    pub fn read(&self, seq: u64) {
+        self.host.journal.put(reading(seq));
     }
 
     /// All components are there.
