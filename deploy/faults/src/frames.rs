@@ -44,13 +44,24 @@ pub enum Way {
     Backlog,
 }
 
-/// Readings that the node says are lost.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// Readings that the node says are lost: all of one sensor and life for one cause so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
+    /// Of whom and why; less where the node does not know.
+    pub of: Account,
     /// How many.
     pub count: u64,
-    /// Which ones, first and last, where it says that.
-    pub of: Option<(Stream, u64, u64)>,
+    /// Which ones, first and last of each run.
+    pub runs: Vec<(u64, u64)>,
+}
+
+/// One line of the node's ledger of losses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Account {
+    /// Of which sensor and life.
+    pub stream: Option<Stream>,
+    /// Why.
+    pub cause: String,
 }
 
 /// What a message says.
@@ -111,21 +122,24 @@ fn boot(value: &Json) -> Option<u32> {
     u32::from_str_radix(value.as_str()?, 16).ok()
 }
 
-/// What a `readings_lost` event names: ranges where it has them, else a number.
+/// What a `readings_lost` event names. That there are no more is no account.
 fn losses(event: &Json) -> Option<Vec<Loss>> {
     let data = event.get("data")?;
-    let Some(ranges) = data.get("ranges").and_then(Json::as_array) else {
-        let count = data.get("count")?.as_u64()?;
-        return Some(vec![Loss { count, of: None }]);
-    };
-    ranges.iter().map(range).collect()
+    match data.get("losses") {
+        Some(losses) => losses.as_array()?.iter().map(loss).collect(),
+        None => (data.get("count")?.as_u64()? == 0).then(Vec::new),
+    }
 }
 
-/// A range of the loss ledger.
-pub fn range(range: &Json) -> Option<Loss> {
-    let number = |key: &str| range.get(key)?.as_u64();
-    let stream = Stream { sensor: range.get("sensor")?.as_str()?.into(), boot: boot(range.get("boot")?)? };
-    Some(Loss { count: number("count")?, of: Some((stream, number("first_seq")?, number("last_seq")?)) })
+/// A line of the ledger, as the event and `sedge outbox status --json` have it.
+pub fn loss(loss: &Json) -> Option<Loss> {
+    let sensor = loss.get("sensor").and_then(Json::as_str);
+    let boot = loss.get("boot").and_then(boot);
+    let stream = sensor.zip(boot).map(|(sensor, boot)| Stream { sensor: sensor.into(), boot });
+    let cause = loss.get("cause")?.as_str()?.into();
+    let run = |run: &Json| Some((run.get(0)?.as_u64()?, run.get(1)?.as_u64()?));
+    let runs = loss.get("seqs")?.as_array()?.iter().map(run).collect::<Option<_>>()?;
+    Some(Loss { of: Account { stream, cause }, count: loss.get("count")?.as_u64()?, runs })
 }
 
 #[cfg(test)]
@@ -173,15 +187,18 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_named_by_number_or_by_range() {
-        let event = serde_json::json!({"data": {"count": 3}});
-        assert_eq!(say("event/readings_lost", &event), Said::Lost(vec![Loss { count: 3, of: None }]));
-        let range = serde_json::json!({"sensor": "s1", "boot": "0000002a", "first_seq": 4, "last_seq": 6, "count": 3});
-        let event = serde_json::json!({"data": {"count": 3, "ranges": [range]}});
-        let stream = Stream { sensor: "s1".into(), boot: 42 };
+    fn a_loss_is_named_with_its_runs() {
+        let line = serde_json::json!({"sensor": "s1", "boot": "0000002a", "cause": "full", "count": 3, "seqs": [[4, 5], [9, 9]]});
+        let event = serde_json::json!({"data": {"count": 3, "ongoing": true, "losses": [line]}});
+        let stream = Some(Stream { sensor: "s1".into(), boot: 42 });
+        let of = Account { stream, cause: "full".into() };
         assert_eq!(
             say("event/readings_lost", &event),
-            Said::Lost(vec![Loss { count: 3, of: Some((stream, 4, 6)) }])
+            Said::Lost(vec![Loss { of, count: 3, runs: vec![(4, 5), (9, 9)] }])
         );
+        let ended = serde_json::json!({"data": {"count": 0, "ongoing": false}});
+        assert_eq!(say("event/readings_lost", &ended), Said::Lost(vec![]));
+        let nameless = serde_json::json!({"data": {"count": 3, "ongoing": true}});
+        assert!(matches!(say("event/readings_lost", &nameless), Said::Malformed(_)));
     }
 }

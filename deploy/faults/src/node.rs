@@ -61,7 +61,7 @@ impl Setup {
         let about = || Trouble::about("the node's config");
         let data = self.data.clone().unwrap_or_else(|| folder.join("data"));
         let mut config = format!(
-            "[node]\nid = \"{ID}\"\ndata = \"{}\"\n[mqtt]\nurl = \"mqtt://{broker}\"\nkeep_alive = \"5s\"\nqueue = 1000000\n{}\n",
+            "[node]\nid = \"{ID}\"\ndata = \"{}\"\n[mqtt]\nurl = \"mqtt://{broker}\"\nkeep_alive = \"5s\"\n{}\n",
             data.display(),
             self.more,
         );

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::frames::{Loss, Stream};
+use crate::frames::{Account, Loss, Stream};
 use crate::tally::{Findings, Seen, Tally};
 
 /// What the node has accepted, as far as somebody knows it.
@@ -143,7 +143,7 @@ pub fn judge(question: &Question<'_>) -> Verdict {
         ..Verdict::default()
     };
     verdict.too_few = (verdict.readings < question.enough).then_some(question.enough);
-    let mut accounts = Accounts::new(seen.losses.iter().chain(*ledger));
+    let mut accounts = Accounts::new(seen.losses.values().chain(*ledger));
     for (stream, accepted) in obligations(question) {
         let here = seen.streams.get(&stream);
         let there = question.acknowledged.and_then(|tally| tally.streams.get(&stream));
@@ -180,6 +180,13 @@ fn obligations(question: &Question<'_>) -> BTreeMap<Stream, BTreeSet<u64>> {
             all.entry(stream).or_default().extend(numbers);
         }
     }
+    // What the node names as lost it had accepted, also above all that arrived.
+    for loss in question.seen.losses.values().chain(question.ledger) {
+        if let Some(stream) = &loss.of.stream {
+            let numbers = loss.runs.iter().flat_map(|(first, last)| *first..=*last);
+            all.entry(stream.clone()).or_default().extend(numbers);
+        }
+    }
     all
 }
 
@@ -189,7 +196,8 @@ fn has(seen: Option<&Seen>, seq: u64) -> bool {
 
 /// What the node says is lost.
 struct Accounts {
-    ranges: Vec<(Stream, u64, u64)>,
+    /// Runs that are named wholly.
+    runs: Vec<(Stream, u64, u64)>,
     /// Counted without saying which.
     unnamed: u64,
     /// Named and yet there.
@@ -197,14 +205,24 @@ struct Accounts {
 }
 
 impl Accounts {
+    /// What several say of the same account is said once.
     fn new<'a>(losses: impl Iterator<Item = &'a Loss>) -> Self {
-        let mut accounts = Self { ranges: Vec::new(), unnamed: 0, wrong: 0 };
+        let mut accounts = Self { runs: Vec::new(), unnamed: 0, wrong: 0 };
+        let mut latest: BTreeMap<&Account, &Loss> = BTreeMap::new();
         for loss in losses {
-            match &loss.of {
-                // Part of a range: which ones is not said.
-                Some((stream, first, last)) if last - first + 1 == loss.count => {
-                    accounts.ranges.push((stream.clone(), *first, *last));
+            let known = latest.entry(&loss.of).or_insert(loss);
+            if loss.count > known.count {
+                *known = loss;
+            }
+        }
+        for loss in latest.into_values() {
+            let length: u64 = loss.runs.iter().map(|(first, last)| (last + 1).saturating_sub(*first)).sum();
+            match &loss.of.stream {
+                Some(stream) if length == loss.count => {
+                    let runs = loss.runs.iter().map(|(first, last)| (stream.clone(), *first, *last));
+                    accounts.runs.extend(runs);
                 }
+                // Where runs were joined, which of them are lost is not said.
                 _ => accounts.unnamed += loss.count,
             }
         }
@@ -212,7 +230,7 @@ impl Accounts {
     }
 
     fn names(&self, stream: &Stream, seq: u64) -> bool {
-        self.ranges.iter().any(|(of, first, last)| of == stream && (*first..=*last).contains(&seq))
+        self.runs.iter().any(|(of, first, last)| of == stream && (*first..=*last).contains(&seq))
     }
 
     fn present(&mut self, stream: &Stream, seq: u64) {

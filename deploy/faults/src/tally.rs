@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::frames::{Loss, Reading, Said, Stream, Way};
+use crate::frames::{Account, Loss, Reading, Said, Stream, Way};
 
 /// Findings that are kept word by word; all are counted.
 const TOLD: usize = 5;
@@ -67,23 +67,29 @@ pub struct Tally {
     pub invented: Findings,
     /// Readings that came behind a later one of their topic.
     pub misordered: Findings,
-    /// What the node says is lost.
-    pub losses: Vec<Loss>,
+    /// What the node says is lost, the latest of each account.
+    pub losses: BTreeMap<Account, Loss>,
     deliveries: u64,
     /// In which order the lives came, per sensor and topic.
     boots: BTreeMap<(String, Way), Vec<u32>>,
-    /// The events about losses that were read: one that is delivered twice counts once.
-    events: BTreeSet<Vec<u8>>,
 }
 
 impl Tally {
     /// Takes note of a message.
-    pub fn message(&mut self, payload: &[u8], said: Said) {
+    pub fn message(&mut self, said: Said) {
         match said {
             Said::Readings(way, readings) => self.readings(way, readings),
-            Said::Lost(losses) if self.events.insert(payload.to_vec()) => self.losses.extend(losses),
+            Said::Lost(losses) => losses.into_iter().for_each(|loss| self.loss(loss)),
             Said::Malformed(what) => self.invented.add(|| format!("not of the contract: {what}")),
-            Said::Lost(_) | Said::Other => {}
+            Said::Other => {}
+        }
+    }
+
+    /// Takes note of what the node says is lost. An account grows; what comes late or twice says nothing new.
+    pub fn loss(&mut self, loss: Loss) {
+        let known = self.losses.get(&loss.of).map_or(0, |known| known.count);
+        if loss.count > known {
+            self.losses.insert(loss.of.clone(), loss);
         }
     }
 
@@ -144,6 +150,11 @@ impl Tally {
         self.deliveries - self.distinct() - self.invented.count.min(self.deliveries - self.distinct())
     }
 
+    /// How many the node says are lost.
+    pub fn named(&self) -> u64 {
+        self.losses.values().map(|loss| loss.count).sum()
+    }
+
     /// How many are missing below the highest of each stream.
     pub fn holes(&self) -> u64 {
         self.streams.values().map(Seen::holes).sum()
@@ -195,12 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_delivered_twice_names_its_losses_once() {
+    fn an_account_grows_and_is_not_added_up() {
         let mut tally = Tally::default();
-        let lost = || Said::Lost(vec![Loss { count: 2, of: None }]);
-        tally.message(b"a", lost());
-        tally.message(b"a", lost());
-        tally.message(b"b", lost());
-        assert_eq!(tally.losses.len(), 2);
+        for count in [2, 5, 5, 2] {
+            tally.message(Said::Lost(vec![Loss { of: Account::default(), count, runs: Vec::new() }]));
+        }
+        assert_eq!(tally.losses.values().map(|loss| loss.count).collect::<Vec<_>>(), [5]);
     }
 }

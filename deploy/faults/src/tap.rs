@@ -93,7 +93,7 @@ impl Tap {
     fn acknowledged(&self, topic: &str, payload: &[u8]) {
         let said = said(&self.stem, topic, payload);
         let is_news = matches!(said, crate::frames::Said::Readings(..));
-        self.state().tally.message(payload, said);
+        self.state().tally.message(said);
         if is_news {
             self.changes.send_modify(|count| count.acknowledged += 1);
         }

@@ -229,7 +229,7 @@ impl Shared {
             }
             None => {
                 let said = said(&self.stem, publish.topic, publish.payload);
-                self.tally().message(publish.payload, said);
+                self.tally().message(said);
                 self.state.send_modify(|state| state.messages += 1);
             }
         }

@@ -72,8 +72,11 @@ fn too_little_traffic_proves_nothing() {
 #[test]
 fn a_ledger_must_be_right_to_the_reading() {
     let seen = tally(without(1..=100, &[40, 41, 42]));
-    let count = |count| [Loss { count, of: None }];
-    let range = |first, last| [Loss { count: last - first + 1, of: Some((stream(), first, last)) }];
+    let account = |stream| Account { stream, cause: "full".into() };
+    let count = |count| [Loss { of: account(None), count, runs: Vec::new() }];
+    let range = |first, last| {
+        [Loss { of: account(Some(stream())), count: last - first + 1, runs: vec![(first, last)] }]
+    };
     let ask = |ledger: &[Loss]| judge(&Question { seen: &seen, ledger, ..Question::default() });
 
     for right in [ask(&count(3)), ask(&range(40, 42))] {
@@ -83,6 +86,16 @@ fn a_ledger_must_be_right_to_the_reading() {
     assert!(too_few.iter().all(|verdict| verdict.silent.count == 1 && verdict.named == 2));
     let too_many = [ask(&count(4)), ask(&range(40, 43))];
     assert!(too_many.iter().all(|verdict| verdict.overstated == 1 && !verdict.is_kept()));
+    let joined = [Loss { count: 3, runs: vec![(38, 44)], ..range(1, 1)[0].clone() }];
+    assert_eq!((ask(&joined).named, ask(&joined).is_kept()), (3, true), "runs that were joined count");
+    let beyond = ask(&[
+        range(40, 42)[0].clone(),
+        Loss {
+            of: Account { cause: "disk".into(), ..account(Some(stream())) },
+            ..range(101, 102)[0].clone()
+        },
+    ]);
+    assert_eq!((beyond.named, beyond.is_kept()), (5, true), "above all that arrived");
     let elsewhere = ask(&range(50, 52));
     assert_eq!((elsewhere.silent.count, elsewhere.overstated), (3, 3));
 }

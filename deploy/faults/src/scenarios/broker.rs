@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{APART, HALF_OPEN, RECONNECT, SLOW, Scenario};
+use super::{APART, HALF_OPEN, LONG, RECONNECT, SLOW, Scenario};
 use crate::Trouble;
 use crate::broker::Keeps;
 use crate::proxy::Gate;
@@ -128,6 +128,35 @@ async fn refusing(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
             stage.broker.again(true).await?;
             stage.reopen().await?;
             stage.recovers(SLOW).await?;
+            stage.outcome.faults += 1;
+        }
+        stage.flowing(SOME).await
+    })
+    .await
+}
+
+pub(super) const TOO_LONG: Scenario = Scenario {
+    name: "outage-too-long",
+    what: "the broker is away for longer than there is room for readings",
+    times: [1, 12],
+    at_once: 1,
+    play: |setting, times| Box::pin(too_long(setting, times)),
+};
+
+async fn too_long(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
+    let stage = Stage::new(&setting, Keeps::Nothing).await?;
+    play(stage, ENOUGH, async |stage| {
+        let policy = ["drop_oldest", "thin", "refuse"][stage.random.usize(0..3)];
+        stage.setup.every = Duration::from_millis(10);
+        stage.setup.more = format!("[outbox]\nmax_bytes = \"1MiB\"\npolicy = \"{policy}\"\n");
+        stage.start()?;
+        for _ in 0..times {
+            stage.flowing(SOME).await?;
+            stage.proxy.order(|orders| orders.gate = Gate::Refuse);
+            stage.proxy.reset();
+            stage.pause(20_000, 30_000).await;
+            stage.reopen().await?;
+            stage.recovers(LONG).await?;
             stage.outcome.faults += 1;
         }
         stage.flowing(SOME).await

@@ -28,6 +28,8 @@ async fn with_disk(setting: &Setting) -> Result<(Stage, Mounted), Trouble> {
     std::fs::create_dir(&at).map_err(Trouble::about("the disk's folder"))?;
     let mounted = Mounted::new(&at)?;
     stage.setup.data = Some(at);
+    // Small, so that segments are recycled within a run.
+    stage.setup.more = "[outbox]\nmax_bytes = \"2MiB\"\n".into();
     Ok((stage, mounted))
 }
 

@@ -20,6 +20,9 @@ use crate::stage::{Outcome, Setting};
 /// How long a broker that is back may wait for the node.
 const RECONNECT: Duration = Duration::from_secs(5);
 
+/// The same after a long outage: a node comes again at random within what it lasted, so that a fleet does not come at once.
+const LONG: Duration = Duration::from_secs(35);
+
 /// Twice the keep-alive of 5 s, and a little for the machine.
 const HALF_OPEN: Duration = Duration::from_millis(11_000);
 
@@ -55,6 +58,7 @@ pub const SCENARIOS: &[Scenario] = &[
     broker::WIPED,
     broker::REFUSING,
     broker::SLOW_ONE,
+    broker::TOO_LONG,
     wire::STALLED,
     wire::RESET,
     wire::FLAPPING,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{APART, RECONNECT, Scenario};
+use super::{APART, LONG, RECONNECT, Scenario};
 use crate::Trouble;
 use crate::broker::Keeps;
 use crate::network::Network;
@@ -16,10 +16,7 @@ pub(super) const DOWN: Scenario = Scenario {
     what: "the cable is pulled for longer than the node waits for a sign of life",
     times: [1, 10],
     at_once: APART,
-    // After so long the node comes again at random within what the outage lasted.
-    play: |setting, times| {
-        Box::pin(cut(setting, times, How::Pulled, [11_000, 14_000], Duration::from_secs(20)))
-    },
+    play: |setting, times| Box::pin(cut(setting, times, How::Pulled, [11_000, 14_000], LONG)),
 };
 
 pub(super) const DROPPED: Scenario = Scenario {
