@@ -94,6 +94,10 @@ pub struct Verdict {
     pub by_broker: u64,
     /// Missing, and nobody said so.
     pub silent: Findings,
+    /// Lost in the window of a power cut with later ones kept, so that the node can see it, and not counted by it.
+    pub untold: u64,
+    /// Counted by the node after a power cut, and there: the cut took the note of their delivery along with the readings.
+    pub at_most: u64,
     /// Named as lost, and there.
     pub overstated: u64,
     /// Made up, or changed.
@@ -117,6 +121,8 @@ impl Verdict {
         };
         let overstated =
             (self.overstated > 0).then(|| format!("{} named as lost, and there", self.overstated));
+        let untold =
+            (self.untold > 0).then(|| format!("{} lost in a power cut, and not counted", self.untold));
         let few =
             self.too_few.map(|least| format!("{} readings prove nothing, {least} would", self.readings));
         [
@@ -124,6 +130,7 @@ impl Verdict {
             told("invented", &self.invented),
             told("out of order", &self.misordered),
             overstated,
+            untold,
             few,
         ]
         .into_iter()
@@ -143,6 +150,8 @@ pub fn judge(question: &Question<'_>) -> Verdict {
         ..Verdict::default()
     };
     verdict.too_few = (verdict.readings < question.enough).then_some(question.enough);
+    // What a cut took nobody can name: the node counts it.
+    let cut = question.lives.iter().any(|life| life.may_have_holes);
     let mut accounts = Accounts::new(seen.losses.values().chain(*ledger));
     for (stream, accepted) in obligations(question) {
         let here = seen.streams.get(&stream);
@@ -156,7 +165,7 @@ pub fn judge(question: &Question<'_>) -> Verdict {
                 verdict.named += 1;
             } else if within_window(question, here, seq) {
                 verdict.in_window += 1;
-            } else if accounts.unnamed > 0 {
+            } else if accounts.unnamed > 0 && !cut {
                 accounts.unnamed -= 1;
                 verdict.named += 1;
             } else {
@@ -164,8 +173,13 @@ pub fn judge(question: &Question<'_>) -> Verdict {
             }
         }
     }
-    // What was lost at a forced end may be counted by the node without being named.
-    verdict.overstated = accounts.unnamed.saturating_sub(verdict.in_window) + accounts.wrong;
+    if cut {
+        verdict.untold = verdict.in_window.saturating_sub(accounts.unnamed);
+        verdict.at_most = accounts.unnamed.saturating_sub(verdict.in_window);
+        verdict.overstated = accounts.wrong;
+    } else {
+        verdict.overstated = accounts.unnamed + accounts.wrong;
+    }
     for life in question.lives {
         ends(question, life, &mut verdict.silent);
     }

@@ -22,6 +22,8 @@ pub struct Row {
     pub named: u64,
     /// Missing at the end of a life, within what is stated.
     pub in_window: u64,
+    /// Counted after a power cut, and there.
+    pub at_most: u64,
     /// Taken by a broker that was killed.
     pub by_broker: u64,
     /// Missing, and nobody said so.
@@ -49,6 +51,7 @@ impl Row {
         self.duplicates += verdict.duplicates;
         self.named += verdict.named;
         self.in_window += verdict.in_window;
+        self.at_most += verdict.at_most;
         self.by_broker += verdict.by_broker;
         self.silent += verdict.silent.count;
         self.overstated += verdict.overstated;
@@ -65,7 +68,19 @@ impl Row {
 
     /// As a line of the table.
     pub fn line(&self) -> String {
-        let Self { name, what, faults, readings, duplicates, named, in_window, by_broker, silent, .. } = self;
+        let Self {
+            name,
+            what,
+            faults,
+            readings,
+            duplicates,
+            named,
+            in_window,
+            at_most,
+            by_broker,
+            silent,
+            ..
+        } = self;
         if let Some(why) = &self.left_out {
             return format!("| `{name}` | {what} | left out: {why} | | | | | | | | | | |");
         }
@@ -74,7 +89,7 @@ impl Row {
             if self.broken == 0 { "kept".into() } else { format!("**broken in {} runs**", self.broken) };
         let (invented, misordered) = (self.invented, self.misordered);
         format!(
-            "| `{name}` | {what} | {faults} | {readings} | {duplicates} | {named} | {in_window} | {by_broker} | {silent} \
+            "| `{name}` | {what} | {faults} | {readings} | {duplicates} | {named} | {in_window} (+{at_most}) | {by_broker} | {silent} \
              | {invented} | {misordered} | {slowest} | {kept} |"
         )
     }
@@ -118,7 +133,7 @@ mod tests {
         row.add(&good);
         row.add(&Outcome { slowest: Some(Duration::from_millis(1500)), ..good.clone() });
         assert!(row.is_kept());
-        assert_eq!(row.line(), "| `x` | y | 4 | 10 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 1.50 s | kept |");
+        assert_eq!(row.line(), "| `x` | y | 4 | 10 | 0 | 0 | 0 (+0) | 0 | 0 | 0 | 0 | 1.50 s | kept |");
         row.add(&Outcome { broken: vec!["it ended".into()], ..good });
         assert!(!row.is_kept() && row.line().contains("broken in 1"));
         assert_eq!(HEAD.lines().next().unwrap().matches('|').count(), row.line().matches('|').count());

@@ -140,9 +140,25 @@ fn a_hole_is_forgiven_within_the_window_of_a_power_cut_and_nowhere_else() {
         })
     };
     let forgiven = ask(95, true);
-    assert_eq!((forgiven.in_window, forgiven.silent.count), (1, 0));
+    assert_eq!((forgiven.in_window, forgiven.untold, forgiven.silent.count), (1, 1, 0));
     assert_eq!(ask(95, false).silent.count, 1, "a kill has no such window");
     assert_eq!(ask(70, true).silent.count, 1, "it was synced long before");
+}
+
+#[test]
+fn what_a_power_cut_took_is_counted_by_the_node_at_least() {
+    let seen = tally(without(1..=100, &[70, 95, 96]));
+    let ask = |count| {
+        let ledger =
+            [Loss { of: Account { stream: None, cause: "damaged".into() }, count, runs: Vec::new() }];
+        judge(&Question { seen: &seen, lives: &life(2010, true), ledger: &ledger, ..Question::default() })
+    };
+    let verdicts = [1, 2, 5].map(ask);
+    assert_eq!(verdicts.clone().map(|verdict| (verdict.untold, verdict.at_most)), [(1, 0), (0, 0), (0, 3)]);
+    assert!(
+        verdicts.iter().all(|verdict| verdict.silent.count == 1),
+        "a count excuses nothing that was synced"
+    );
 }
 
 #[test]
