@@ -238,9 +238,8 @@ impl Wire {
         } else {
             to.write_all(bytes).await?;
         }
-        match orders.pace.filter(|_| direction == Direction::Up) {
-            Some(pace) => tokio::time::sleep(pace).await,
-            None => {}
+        if let Some(pace) = orders.pace.filter(|_| direction == Direction::Up) {
+            tokio::time::sleep(pace).await;
         }
         Ok(())
     }

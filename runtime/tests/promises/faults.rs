@@ -6,6 +6,7 @@ use sedge_faults::scenarios::find;
 use sedge_faults::stage::Setting;
 
 /// Breaks something so often, and asks whether a reading was lost. What the machine does not allow is left out, which is said.
+#[expect(clippy::print_stderr, reason = "a test that was not run should say so")]
 async fn survives(scenario: &str, times: u32) {
     let scenario = find(scenario).unwrap();
     let setting = Setting {

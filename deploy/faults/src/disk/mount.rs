@@ -352,6 +352,7 @@ mod tests {
     use super::*;
 
     /// None where the machine does not allow it, which is said.
+    #[expect(clippy::print_stderr, reason = "a test that was not run should say so")]
     fn mounted(folder: &Path) -> Option<Mounted> {
         match Mounted::new(folder) {
             Ok(mounted) => Some(mounted),

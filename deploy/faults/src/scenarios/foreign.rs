@@ -84,7 +84,7 @@ async fn messages(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
             for filter in stage.tap.filters() {
                 for name in names(stage) {
                     for payload in payloads(stage) {
-                        let topic = filter.replace('+', &name).replace('#', &name);
+                        let topic = filter.replace(['+', '#'], &name);
                         let retain = stage.random.bool();
                         stage.witness.publish(&topic, &payload, retain, PATIENCE).await?;
                         stage.outcome.faults += 1;
