@@ -81,7 +81,7 @@ mod top;
 mod written;
 
 pub use address::Address;
-pub use broker::{BrokerUrl, BrokerUrlError};
+pub use broker::{BrokerScheme, BrokerUrl, BrokerUrlError};
 pub use bus::Bus;
 pub use catalogue::{Catalogue, CheckExpression, Kind, Section};
 pub use destination::Destination;
@@ -90,7 +90,7 @@ pub use effective::Origin;
 pub use gpio::Gpio;
 pub use guard::Guard;
 pub use layer::Layer;
-pub use mqtt::Mqtt;
+pub use mqtt::{Mqtt, Protocol};
 pub use node::Node;
 pub use outbox::{Class, Commit, Outbox, Policy, Storage};
 pub use plugin::Plugin;

@@ -22,6 +22,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod commands;
 pub mod control;
+mod credentials;
 pub mod exit;
 pub mod extend;
 mod gpio;

@@ -45,8 +45,8 @@ impl Journal {
     pub fn plan(&self, keep: &mut dyn FnMut(&mut Vec<(u64, Vec<u8>)>)) -> Option<Compaction> {
         let (segments, oldest) = {
             let state = self.shared.state();
-            let sealed = state.segments.iter().filter(|meta| !meta.active).take(MOST_LOOKED_AT);
-            (sealed.cloned().collect::<Vec<Meta>>(), state.segments.first().map(|meta| meta.epoch))
+            let sealed = state.segments.len().saturating_sub(1).min(MOST_LOOKED_AT);
+            (state.segments[..sealed].to_vec(), state.segments.first().map(|meta| meta.epoch))
         };
         let room = self.room();
         let mut run: Vec<Meta> = Vec::new();

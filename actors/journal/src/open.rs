@@ -3,7 +3,6 @@
 //! Quick: of all segments the header is read, of the newest everything. A segment whose header is destroyed is known by its
 //! name and its frames; a file without a single good frame is put aside; files of others are left alone.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 
 use crate::JournalError;
@@ -71,7 +70,17 @@ pub(crate) fn load(disk: &dyn Disk, aside: &Aside, names: &[String], repair: boo
         let Some((epoch, ending)) = format::parse_name(name) else { continue };
         highest = highest.max(epoch);
         match ending {
-            "free" => free.push(name.clone()),
+            "free" => match free_epoch(disk, name) {
+                // It may have been about to be a segment: what is in it is of the epoch that its header says.
+                Some(epoch) => {
+                    highest = highest.max(epoch);
+                    free.push(name.clone());
+                }
+                None => {
+                    found.leftovers += 1;
+                    let _ = repair.then(|| disk.remove(name));
+                }
+            },
             "seg" => match segment(disk, aside, name, epoch) {
                 Some(segment) => segments.push(segment),
                 None => unseen = true,
@@ -109,6 +118,12 @@ pub(crate) fn load(disk: &dyn Disk, aside: &Aside, names: &[String], repair: boo
     let damage = aside.damage();
     found.damaged = damage.bad_files + damage.bad_spans + damage.torn_tails;
     loaded
+}
+
+fn free_epoch(disk: &dyn Disk, name: &str) -> Option<u32> {
+    let mut bytes = [0; HEADER];
+    read_all_at(&*disk.open(name, Mode::Read).ok()?, &mut bytes, 0).ok()?;
+    Header::decode(&bytes).map(|header| header.epoch)
 }
 
 fn segment(disk: &dyn Disk, aside: &Aside, name: &str, epoch: u32) -> Option<(Meta, Option<Header>)> {
@@ -239,9 +254,4 @@ pub(crate) fn rewrite(disk: &dyn Disk, meta: &Meta, bytes: u64) -> io::Result<()
         }
     }
     file.sync_data()
-}
-
-/// A number from 1 to 65,536, another one in each process.
-pub(crate) fn chance() -> u64 {
-    1 + RandomState::new().build_hasher().finish() % (1 << 16)
 }

@@ -32,8 +32,11 @@ fn each_setting_says_where_it_is_from() {
             "mqtt.keep_alive = \"15s\" # default",
             "mqtt.listen = \"127.0.0.1:1883\" # default",
             "mqtt.password = \"***\" # sedge.toml:3:1",
+            "mqtt.protocol = \"5\" # default",
             "mqtt.qos = 1 # default",
             "mqtt.queue = 10000 # default",
+            "mqtt.receive_maximum = 32 # default",
+            "mqtt.session_expiry = \"30s\" # default",
             "mqtt.username = \"me\" # sedge.toml:4:1",
             "outbox.commit = \"1s\" # default",
             "outbox.keep_every = 10 # default",
@@ -72,7 +75,8 @@ fn the_effective_config_is_one_object_with_defaults_and_without_secrets() {
             "node": { "labels": {} },
             "mqtt": {
                 "url": "mqtt://me:***@h", "embedded": false, "listen": "127.0.0.1:1883", "base": "sedge/v1",
-                "keep_alive": "15s", "queue": 10000, "qos": 1, "backlog_rate": 1000
+                "keep_alive": "15s", "queue": 10000, "protocol": "5", "receive_maximum": 32, "session_expiry": "30s",
+                "qos": 1, "backlog_rate": 1000
             },
             "outbox": {
                 "class": {}, "commit": "1s", "keep_every": 10, "max_bytes": "256MiB", "policy": "drop_oldest",

@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use crate::calls::{Key, Ledger, MAX_RUNNING, Print, Reply, Verdict};
 use crate::connection::{Line, Listener, Sleep};
-use crate::link::{Fault, Incoming, Message};
+use crate::link::{Fault, Incoming, JSON, Message};
 use crate::lost::{self, Report};
 use crate::wire::{self, Answer, Event, MAX_ID_BYTES, Place, Request, ResultFrame, Severity, Topics};
 
@@ -202,7 +202,7 @@ impl Desk {
         let kind = "readings_lost";
         let event = Event { ts: self.wall(), kind: kind.into(), severity, text, data };
         let (topic, payload) = (self.0.topics.event(kind), wire::json(&event));
-        Message { topic, payload, json: true, ..Message::default() }
+        Message { topic, payload, content_type: JSON, ..Message::default() }
     }
 
     fn fresh_id(&self) -> String {
@@ -230,10 +230,17 @@ impl Listener for Desk {
 
     fn down(&self, fault: &Fault) {
         let reason = match fault {
-            Fault::Login(_) | Fault::TakenOver(_) | Fault::Unsteady { .. } => fault.to_string(),
+            Fault::Login(_) | Fault::Tls(_) | Fault::TakenOver(_) | Fault::Unsteady { .. } => {
+                fault.to_string()
+            }
             fault => format!("broker unreachable: {fault}"),
         };
         self.0.ctx.degraded(Some(reason));
+    }
+
+    fn deaf(&self) {
+        let reason = "the broker cuts the connection when the node subscribes to its calls: its tools cannot be called";
+        self.0.ctx.degraded(Some(reason.into()));
     }
 
     fn message(&self, message: Incoming) {
@@ -256,7 +263,7 @@ impl Listener for Desk {
 
 fn result(reply: Reply, payload: Vec<u8>) -> Message {
     let (topic, correlation) = (reply.topic, reply.correlation);
-    Message { topic, payload, json: true, correlation, ..Message::default() }
+    Message { topic, payload, content_type: JSON, correlation, ..Message::default() }
 }
 
 /// What is said instead of a result that is too large; none where it is no result.

@@ -1,5 +1,6 @@
 //! `sedge check`: checks a config without starting anything.
 
+use sedge_mqtt::Broker;
 use serde_json::json;
 
 use super::node;
@@ -14,7 +15,7 @@ pub fn check(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(&Global { config, ..global.clone() })?;
     // What no schema can say, such as a password file that is not there.
     if let Some(mqtt) = loaded.config.as_ref().map(|config| &config.mqtt) {
-        node::bridge(mqtt, "localhost", 1883)?;
+        node::bridge(mqtt, vec![Broker::default()])?;
     }
     let file = loaded.file.as_deref().map(|file| file.display().to_string()).unwrap_or_default();
     let (errors, warnings) = loaded.counts();

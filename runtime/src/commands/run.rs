@@ -153,10 +153,10 @@ fn say_how_it_runs(running: &RunningNode) {
 
 /// The bridge to the broker of the config, or to the one inside.
 fn bridge(mqtt: &Mqtt, inside: Option<SocketAddr>) -> Result<Option<Bridge>, Failure> {
-    match (inside, &mqtt.url) {
-        (Some(address), _) => node::bridge_to(mqtt, address).map(Some),
-        (None, Some(url)) => node::bridge(mqtt, &url.host, url.port).map(Some),
-        (None, None) => Ok(None),
+    match inside {
+        Some(address) => node::bridge_to(mqtt, address).map(Some),
+        None if mqtt.urls.is_empty() => Ok(None),
+        None => node::bridge(mqtt, node::brokers(&mqtt.urls)).map(Some),
     }
 }
 
@@ -274,9 +274,9 @@ fn overridden(mut config: Config, global: &Global) -> Result<Config, Failure> {
         config.mqtt.embedded = false;
         if url.username.is_some() {
             (config.mqtt.username, config.mqtt.password) = (url.username.clone(), url.password.clone());
-            config.mqtt.password_file = None;
+            (config.mqtt.username_file, config.mqtt.password_file) = (None, None);
         }
-        config.mqtt.url = Some(url);
+        config.mqtt.urls = vec![url];
     }
     if let Some(id) = &global.node {
         config.node.id = Some(Id::new(id).map_err(|error| usage("node", &error))?);

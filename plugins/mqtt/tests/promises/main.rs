@@ -5,6 +5,7 @@ mod calls;
 mod golden;
 mod outage;
 mod remote;
+mod sessions;
 mod support;
 
 /// Each promise is kept with both brokers.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sedge_mqtt::{MqttBridge, Settings};
+use sedge_mqtt::{Broker, MqttBridge, Settings};
 use sedge_plugin::context::{Erased, Host};
 use sedge_plugin::directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
 use sedge_plugin::http::{HttpError, Request, Response};
@@ -51,6 +51,22 @@ pub struct FakeHost {
     pub longest_sleep: Mutex<Duration>,
     pub journal: MemoryJournal,
     tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl FakeHost {
+    fn new(directory: Directory, journal: MemoryJournal) -> Arc<Self> {
+        Arc::new(Self {
+            directory: Mutex::new(Arc::new(directory)),
+            calls: Mutex::default(),
+            gate: Semaphore::new(0),
+            begun: watch::Sender::new(0),
+            degraded: watch::Sender::new(None),
+            endless_sleep: Mutex::default(),
+            longest_sleep: Mutex::new(Duration::from_millis(4400)),
+            journal,
+            tasks: Mutex::default(),
+        })
+    }
 }
 
 impl Host for FakeHost {
@@ -215,7 +231,8 @@ impl Node {
     }
 
     pub async fn with(broker: SocketAddr, directory: Directory, settings: Settings) -> Self {
-        Self::keeping(broker, directory, settings, MemoryJournal::default()).await
+        let brokers = vec![Broker::at(broker.ip().to_string(), broker.port())];
+        Self::among(directory, Settings { brokers, ..settings }).await
     }
 
     /// With that journal.
@@ -225,18 +242,16 @@ impl Node {
         settings: Settings,
         journal: MemoryJournal,
     ) -> Self {
-        let host = Arc::new(FakeHost {
-            directory: Mutex::new(Arc::new(directory)),
-            calls: Mutex::default(),
-            gate: Semaphore::new(0),
-            begun: watch::Sender::new(0),
-            degraded: watch::Sender::new(None),
-            endless_sleep: Mutex::default(),
-            longest_sleep: Mutex::new(Duration::from_millis(4400)),
-            journal,
-            tasks: Mutex::default(),
-        });
-        let settings = Settings { host: broker.ip().to_string(), port: broker.port(), ..settings };
+        let brokers = vec![Broker::at(broker.ip().to_string(), broker.port())];
+        Self::on(FakeHost::new(directory, journal), Settings { brokers, ..settings }).await
+    }
+
+    /// With the brokers of the settings.
+    pub async fn among(directory: Directory, settings: Settings) -> Self {
+        Self::on(FakeHost::new(directory, MemoryJournal::default()), settings).await
+    }
+
+    async fn on(host: Arc<FakeHost>, settings: Settings) -> Self {
         let ctx = Context::new(id("mqtt"), host.clone());
         let bridge = MqttBridge::setup(&settings, ctx).await.unwrap();
         Self { host, bridge }
