@@ -8,7 +8,7 @@ use crate::broker::Keeps;
 use crate::stage::{Outcome, Setting, Stage, play};
 
 const SOME: u64 = 10;
-const ENOUGH: u64 = 200;
+const ENOUGH: u64 = 100;
 
 /// Breaks something, `times` times, with readings flowing before each.
 async fn broken(
