@@ -14,6 +14,8 @@ mod commands;
 mod contract;
 #[path = "promises/demo.rs"]
 mod demo;
+#[path = "promises/faults.rs"]
+mod faults;
 #[path = "promises/guide.rs"]
 mod guide;
 #[path = "promises/hardware.rs"]
