@@ -43,6 +43,10 @@ pub struct Mqtt {
     pub keep_alive: Every,
     /// How many readings are kept in memory while the broker is away.
     pub queue: usize,
+    /// Whether Home Assistant is told of the node.
+    pub discovery: bool,
+    /// Where Home Assistant looks.
+    pub discovery_prefix: String,
 }
 
 impl Default for Mqtt {
@@ -59,6 +63,8 @@ impl Default for Mqtt {
             client_id: None,
             keep_alive: keys.keep_alive,
             queue: keys.queue,
+            discovery: keys.discovery,
+            discovery_prefix: keys.discovery_prefix,
         }
     }
 }
@@ -90,6 +96,11 @@ pub(crate) struct Keys {
     /// How many readings are kept in memory while the broker is away.
     #[schemars(range(min = 64, max = 1_000_000))]
     queue: usize,
+    /// Whether Home Assistant is told of the node, so that its sensors and tools appear there by themselves. Without it what
+    /// Home Assistant was told before is taken back.
+    discovery: bool,
+    /// Where Home Assistant looks; as in the settings of its MQTT integration.
+    discovery_prefix: String,
 }
 
 impl Default for Keys {
@@ -105,6 +116,8 @@ impl Default for Keys {
             client_id: None,
             keep_alive: Every::secs(15),
             queue: 10_000,
+            discovery: true,
+            discovery_prefix: "homeassistant".into(),
         }
     }
 }
@@ -114,14 +127,24 @@ impl Mqtt {
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let Self { url, embedded, listen, base, username, password, password_file, client_id, .. } = self;
-        let Self { keep_alive, queue, .. } = self;
+        let Self { keep_alive, queue, discovery, discovery_prefix, .. } = self;
         let secret =
             |password: &Option<Secret>| password.as_ref().map(|password| password.expose().to_owned());
         let url = url.as_ref().map(|BrokerUrl { host, port, username, password }| {
             json!([host, port, username, secret(password)])
         });
         let who = json!([username, secret(password), password_file, client_id]);
-        fingerprint(&json!([url, embedded, listen, base, who, nanos(*keep_alive), queue]))
+        fingerprint(&json!([
+            url,
+            embedded,
+            listen,
+            base,
+            who,
+            nanos(*keep_alive),
+            queue,
+            discovery,
+            discovery_prefix
+        ]))
     }
 
     /// Reads the section; nothing if it has a mistake.
@@ -177,6 +200,9 @@ impl Reading<'_, '_> {
         if let Some(why) = wrong_base(&keys.base) {
             self.wrong("base", why, "such as \"sedge/v1\"");
         }
+        if let Some(why) = wrong_base(&keys.discovery_prefix) {
+            self.wrong("discovery_prefix", &why.replace("base", "prefix"), "such as \"homeassistant\"");
+        }
         if keys.client_id.as_deref().is_some_and(|id| id.starts_with(' ')) {
             self.wrong("client_id", "the client id begins with a space", "such as \"sedge-pi-kitchen\"");
         }
@@ -218,6 +244,8 @@ impl Reading<'_, '_> {
             client_id: keys.client_id,
             keep_alive,
             queue: keys.queue,
+            discovery: keys.discovery,
+            discovery_prefix: keys.discovery_prefix,
         }
     }
 

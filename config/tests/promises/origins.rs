@@ -27,6 +27,8 @@ fn each_setting_says_where_it_is_from() {
             "config_version = 1 # default",
             "node.labels.\"a b\" = \"c\" # --set",
             "mqtt.base = \"sedge/v1\" # default",
+            "mqtt.discovery = true # default",
+            "mqtt.discovery_prefix = \"homeassistant\" # default",
             "mqtt.embedded = true # sedge.toml:2:1",
             "mqtt.keep_alive = \"15s\" # default",
             "mqtt.listen = \"127.0.0.1:1883\" # default",
@@ -65,7 +67,7 @@ fn the_effective_config_is_one_object_with_defaults_and_without_secrets() {
             "node": { "labels": {} },
             "mqtt": {
                 "url": "mqtt://me:***@h", "embedded": false, "listen": "127.0.0.1:1883", "base": "sedge/v1",
-                "keep_alive": "15s", "queue": 10000
+                "keep_alive": "15s", "queue": 10000, "discovery": true, "discovery_prefix": "homeassistant"
             },
             "plugins": { "paths": [] },
             "sensor": { "s": { "kind": "cpu", "every": "10s", "enabled": true } },

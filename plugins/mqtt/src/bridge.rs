@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::backoff::Backoff;
 use crate::connection::{Driver, Line, Sleep};
 use crate::desk::{DEFAULT_DEADLINE, Desk};
+use crate::discovery::{self, Discovery};
 use crate::link::{LinkOptions, Message};
 use crate::mirror::Mirror;
 use crate::outbox::Rank;
@@ -44,6 +45,7 @@ pub struct MqttBridge {
     topics: Topics,
     line: Line,
     mirror: Mirror,
+    discovery: Option<Discovery>,
     /// Closed when the connection's task has ended.
     alive: watch::Receiver<()>,
 }
@@ -70,7 +72,12 @@ impl Plugin for MqttBridge {
         let mirror = Mirror::new(topics.clone(), line.clone(), ctx.clone());
         mirror.everything();
 
-        let desk = Desk::new(ctx.clone(), topics.clone(), line.clone());
+        // Home Assistant reads JSON: under a base of another encoding there is nothing for it.
+        let prefix = &settings.discovery_prefix;
+        let discovery =
+            settings.discovery.then(|| Discovery::new(prefix, ctx.clone(), topics.clone(), line.clone()));
+        let births = discovery.as_ref().map(Discovery::filter);
+        let desk = Desk::new(ctx.clone(), topics.clone(), line.clone(), discovery.clone());
         let (alive, watcher) = watch::channel(());
         let driver = Driver {
             options: LinkOptions {
@@ -84,6 +91,7 @@ impl Plugin for MqttBridge {
                 will: Some((topics.status(), OFFLINE)),
             },
             topics: topics.clone(),
+            subscriptions: std::iter::once(topics.calls()).chain(births).collect(),
             clock: ctx.clock(),
             line: line.clone(),
             listener: desk.clone(),
@@ -94,7 +102,14 @@ impl Plugin for MqttBridge {
         ctx.spawn(desk.account(sleep(&ctx)));
         ctx.spawn(driver.run());
         ctx.spawn(mirror.clone().refresh());
-        Ok(Self { ctx, topics, line, mirror, alive: watcher })
+        match &discovery {
+            Some(discovery) => {
+                ctx.spawn(discovery.clone().run());
+                ctx.spawn(discovery.clone().greet());
+            }
+            None => ctx.spawn(discovery::withdraw(prefix.clone(), ctx.clone(), line.clone())),
+        }
+        Ok(Self { ctx, topics, line, mirror, discovery, alive: watcher })
     }
 
     fn hooks(hooks: &mut impl Hooks<Self>, _: &Self::Args, _: &Context) {
@@ -132,6 +147,14 @@ impl Plugin for MqttBridge {
     }
 }
 
+impl MqttBridge {
+    /// The node is not what it was.
+    fn stir(&self) {
+        self.mirror.stir();
+        self.discovery.iter().for_each(Discovery::stir);
+    }
+}
+
 impl Observer<topics::Deliver> for MqttBridge {
     async fn observe(&mut self, reading: Arc<Reading>) -> Result<(), PluginError> {
         let payload = wire::json(&ReadingFrame::from(&*reading));
@@ -143,7 +166,7 @@ impl Observer<topics::Deliver> for MqttBridge {
 impl Observer<topics::PluginStateChanged> for MqttBridge {
     async fn observe(&mut self, status: Arc<PluginStatus>) -> Result<(), PluginError> {
         self.mirror.health(&status);
-        self.mirror.stir();
+        self.stir();
         Ok(())
     }
 }
@@ -154,7 +177,7 @@ impl Observer<topics::SensorChanged> for MqttBridge {
             SensorChange::Announced(sensor) => self.mirror.sensor(sensor),
             SensorChange::Gone(sensor) => self.mirror.gone(Rank::Sensor, self.topics.sensor(sensor)),
         }
-        self.mirror.stir();
+        self.stir();
         Ok(())
     }
 }
@@ -167,7 +190,7 @@ impl Observer<topics::ToolsChanged> for MqttBridge {
         for tool in &change.added {
             self.mirror.tool(tool);
         }
-        self.mirror.stir();
+        self.stir();
         Ok(())
     }
 }
@@ -176,6 +199,7 @@ impl Observer<topics::NodeStarted> for MqttBridge {
     async fn observe(&mut self, _: Arc<()>) -> Result<(), PluginError> {
         self.mirror.everything();
         self.line.started();
+        self.discovery.iter().for_each(Discovery::start);
         Ok(())
     }
 }
@@ -183,7 +207,7 @@ impl Observer<topics::NodeStarted> for MqttBridge {
 impl Observer<topics::ConfigApplied> for MqttBridge {
     async fn observe(&mut self, _: Arc<LoadedConfig>) -> Result<(), PluginError> {
         self.mirror.everything();
-        self.mirror.stir();
+        self.stir();
         Ok(())
     }
 }

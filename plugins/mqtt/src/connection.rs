@@ -162,6 +162,17 @@ impl Line {
         self.outbox().topics(rank)
     }
 
+    /// Whether the broker has what is retained at a topic as it is now.
+    pub(crate) fn has(&self, rank: Rank, topic: &str) -> bool {
+        self.outbox().has(rank, topic)
+    }
+
+    /// Publishes the state of some ranks once more.
+    pub(crate) fn again(&self, ranks: &[Rank]) {
+        self.outbox().again(ranks);
+        self.0.changed.notify_one();
+    }
+
     /// Empties the outbox, says farewell and ends the driver; where there is no connection it ends at once.
     pub(crate) fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
@@ -197,6 +208,8 @@ impl Line {
 pub(crate) struct Driver<L> {
     pub(crate) options: LinkOptions,
     pub(crate) topics: Topics,
+    /// What the node listens to.
+    pub(crate) subscriptions: Vec<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) line: Line,
     pub(crate) listener: L,
@@ -301,14 +314,11 @@ impl<L: Listener> Driver<L> {
                     self.answered(token, ack, &mut complaints, &mut refusing, course);
                 }
                 LinkEvent::Subscribed(granted) => {
-                    // The first one asked for is the calls.
-                    if !std::mem::replace(&mut sweep.calls_answered, true) {
+                    // They are answered in the order in which they were asked for.
+                    if let Some(filter) = self.subscriptions.get(sweep.answered) {
+                        sweep.answered += 1;
                         if !granted {
-                            complain(
-                                &mut complaints,
-                                &self.topics.calls(),
-                                "the subscription was not granted",
-                            );
+                            complain(&mut complaints, filter, "the subscription was not granted");
                         }
                     } else if !granted {
                         debug!("The broker does not let the node read what it has retained.");
@@ -339,7 +349,9 @@ impl<L: Listener> Driver<L> {
         };
         match event {
             LinkEvent::Up(granted) => {
-                link.subscribe(&self.topics.calls());
+                for filter in &self.subscriptions {
+                    link.subscribe(filter);
+                }
                 self.line.outbox().connected(granted.max_packet_bytes, self.clock.up());
                 course.unsteady += 1;
                 *steady = (self.sleep)(STEADY);
@@ -480,12 +492,13 @@ struct Sweep {
     begun: bool,
     /// When it has taken long enough.
     time: BoxFuture<'static, ()>,
-    calls_answered: bool,
+    /// How many of the node's own subscriptions were answered.
+    answered: usize,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
-        Self { begun: false, time: Box::pin(std::future::pending()), calls_answered: false }
+        Self { begun: false, time: Box::pin(std::future::pending()), answered: 0 }
     }
 }
 

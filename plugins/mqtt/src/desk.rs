@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use crate::calls::{Key, Ledger, MAX_RUNNING, Print, Reply, Verdict};
 use crate::connection::{Line, Listener, Sleep};
+use crate::discovery::Discovery;
 use crate::link::{Fault, Incoming, Message};
 use crate::lost::{self, Lost, Report};
 use crate::wire::{self, Answer, Event, MAX_ID_BYTES, Place, Request, ResultFrame, Severity, Topics};
@@ -33,6 +34,7 @@ struct Inner {
     ctx: Context,
     topics: Topics,
     line: Line,
+    discovery: Option<Discovery>,
     ledger: Mutex<Ledger>,
     calls: AtomicU64,
     retained: AtomicU64,
@@ -52,10 +54,10 @@ struct Case {
 }
 
 impl Desk {
-    pub(crate) fn new(ctx: Context, topics: Topics, line: Line) -> Self {
+    pub(crate) fn new(ctx: Context, topics: Topics, line: Line, discovery: Option<Discovery>) -> Self {
         let ledger = Mutex::new(Ledger::default());
         let (calls, retained) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { ctx, topics, line, ledger, calls, retained }))
+        Self(Arc::new(Inner { ctx, topics, line, discovery, ledger, calls, retained }))
     }
 
     fn receive(&self, tool: &str, message: Incoming) {
@@ -256,6 +258,7 @@ impl Listener for Desk {
     fn message(&self, message: Incoming) {
         match self.0.topics.base().place(&message.topic) {
             Some(Place::Call(_, tool)) => self.receive(&tool, message),
+            _ if self.0.discovery.as_ref().is_some_and(|discovery| discovery.hears(&message)) => {}
             _ => debug!(topic = %message.topic, "A message that nobody asked for."),
         }
     }

@@ -35,6 +35,10 @@ pub struct Settings {
     pub keep_alive: Every,
     /// Readings that wait while the broker is away; the oldest are dropped. At least 64.
     pub queue: usize,
+    /// Whether Home Assistant is told of the node. Without it what it was told before is taken back.
+    pub discovery: bool,
+    /// Where Home Assistant looks.
+    pub discovery_prefix: String,
 }
 
 impl Default for Settings {
@@ -48,6 +52,8 @@ impl Default for Settings {
             password: None,
             keep_alive: Every::secs(15),
             queue: 10_000,
+            discovery: true,
+            discovery_prefix: "homeassistant".into(),
         }
     }
 }
@@ -58,6 +64,9 @@ pub enum SettingsError {
     /// The base is not one.
     #[error("`base`: {0}")]
     Base(#[from] crate::wire::BaseError),
+    /// The prefix is none that topics can begin with.
+    #[error("`discovery_prefix`: {0}")]
+    Prefix(crate::wire::BaseError),
     /// No host.
     #[error("`host` is empty; name the broker, such as `localhost`")]
     Host,
@@ -76,6 +85,7 @@ impl Settings {
     /// Checks them, and gives the base.
     pub fn check(&self) -> Result<Base, SettingsError> {
         let base = Base::new(&self.base)?;
+        Base::new(&self.discovery_prefix).map_err(SettingsError::Prefix)?;
         if self.host.is_empty() {
             return Err(SettingsError::Host);
         }
@@ -110,6 +120,7 @@ mod tests {
             (Settings { client_id: Some(String::new()), ..Settings::default() }, "client_id"),
             (Settings { keep_alive: Every::secs(1), ..Settings::default() }, "keep_alive"),
             (Settings { queue: 1, ..Settings::default() }, "queue"),
+            (Settings { discovery_prefix: "a/+".into(), ..Settings::default() }, "discovery_prefix"),
         ] {
             assert!(wrong.check().unwrap_err().to_string().contains(named));
         }

@@ -94,6 +94,8 @@ pub fn settings(mqtt: &Mqtt, host: &str, port: u16) -> Result<sedge_mqtt::Settin
         password,
         keep_alive: mqtt.keep_alive,
         queue: mqtt.queue,
+        discovery: mqtt.discovery,
+        discovery_prefix: mqtt.discovery_prefix.clone(),
     };
     settings.check().map_err(|error| Failure::Config(format!("[mqtt]: {error}")))?;
     Ok(settings)

@@ -48,7 +48,14 @@ pub struct FakeHost {
     /// A longer sleep never ends.
     pub longest_sleep: Mutex<Duration>,
     tasks: Mutex<Vec<AbortHandle>>,
+    /// What the bridge keeps.
+    pub kept: Mutex<Kept>,
+    /// The newest readings.
+    pub latest: Mutex<BTreeMap<Id, Arc<Reading>>>,
 }
+
+/// What a plugin keeps, by its key.
+pub type Kept = BTreeMap<String, serde_json::Value>;
 
 impl Host for FakeHost {
     fn clock(&self) -> Arc<dyn Clock> {
@@ -71,8 +78,8 @@ impl Host for FakeHost {
     fn config(&self) -> Arc<serde_json::Value> {
         Arc::default()
     }
-    fn latest(&self, _: &Id) -> Option<Arc<sedge_plugin::Reading>> {
-        None
+    fn latest(&self, sensor: &Id) -> Option<Arc<Reading>> {
+        self.latest.lock().unwrap().get(sensor).cloned()
     }
     fn data_dir(&self, _: &Id) -> Result<std::path::PathBuf, PluginError> {
         Err(PluginError::unmet("no place for data"))
@@ -80,17 +87,22 @@ impl Host for FakeHost {
     fn load<'a>(
         &'a self,
         _: &'a Id,
-        _: &'a str,
+        key: &'a str,
     ) -> BoxFuture<'a, Result<Option<serde_json::Value>, PluginError>> {
-        Box::pin(async { Ok(None) })
+        Box::pin(async move { Ok(self.kept.lock().unwrap().get(key).cloned()) })
     }
     fn store<'a>(
         &'a self,
         _: &'a Id,
-        _: &'a str,
-        _: Option<serde_json::Value>,
+        key: &'a str,
+        value: Option<serde_json::Value>,
     ) -> BoxFuture<'a, Result<(), PluginError>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async move {
+            let mut kept = self.kept.lock().unwrap();
+            kept.remove(key);
+            kept.extend(value.map(|value| (key.to_owned(), value)));
+            Ok(())
+        })
     }
     fn metrics(&self) -> Arc<sedge_plugin::metrics::Registry> {
         Arc::default()
@@ -209,6 +221,11 @@ impl Node {
     }
 
     pub async fn with(broker: SocketAddr, directory: Directory, settings: Settings) -> Self {
+        Self::again(broker, directory, settings, Kept::new()).await
+    }
+
+    /// A node that kept something the last time.
+    pub async fn again(broker: SocketAddr, directory: Directory, settings: Settings, kept: Kept) -> Self {
         let host = Arc::new(FakeHost {
             directory: Mutex::new(Arc::new(directory)),
             calls: Mutex::default(),
@@ -218,6 +235,8 @@ impl Node {
             endless_sleep: Mutex::default(),
             longest_sleep: Mutex::new(Duration::from_millis(4400)),
             tasks: Mutex::default(),
+            kept: Mutex::new(kept),
+            latest: Mutex::default(),
         });
         let settings = Settings { host: broker.ip().to_string(), port: broker.port(), ..settings };
         let ctx = Context::new(id("mqtt"), host.clone());
