@@ -8,11 +8,13 @@ node's reading followed. Ends with 1 where something did not. `try.sh` starts a 
 """
 
 import asyncio
+import pathlib
 import sys
 import tempfile
 from types import MappingProxyType
 
 from homeassistant import bootstrap, config_entries, loader
+from homeassistant.auth import auth_manager_from_config
 from homeassistant.const import EVENT_HOMEASSISTANT_STARTED, __version__
 from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.helpers import device_registry, entity_registry
@@ -21,13 +23,15 @@ from homeassistant.setup import async_setup_component
 
 async def started(folder, host, port):
     """Home Assistant with that broker."""
+    (pathlib.Path(folder) / "configuration.yaml").touch()
     hass = HomeAssistant(folder)
     hass.config.skip_pip = True
     loader.async_setup(hass)
-    config = {"http": {"server_host": "127.0.0.1", "server_port": 0}}
+    config = {"http": {"server_host": "127.0.0.1", "server_port": 18123}}
     hass.config_entries = config_entries.ConfigEntries(hass, config)
     await loader.async_get_custom_components(hass)
     assert await bootstrap.async_load_base_functionality(hass)
+    hass.auth = await auth_manager_from_config(hass, [], [])
     assert await async_setup_component(hass, "homeassistant", config)
     entry = config_entries.ConfigEntry(
         data={"broker": host, "port": port, "protocol": "5"},
@@ -93,7 +97,7 @@ async def main(host, port, seconds):
         silent = [state for state in known if state.state in ("unknown", "unavailable")]
         telling = [state for state in silent if state.domain in ("sensor", "binary_sensor", "switch", "number")]
         used, failed = await operate(hass)
-        devices = [device.name for device in device_registry.async_get(hass).devices.values()]
+        devices = [device.name for device in device_registry.async_get(hass).devices]
         print(
             f"Home Assistant {__version__}: {len(entities)} entities of {', '.join(map(str, devices))}; "
             f"{len(known)} enabled, {len(telling)} of them without a state; {used} controls used, {len(failed)} failed"

@@ -62,7 +62,9 @@ fn config(broker: &Broker) -> Config {
 fn expected() -> BTreeSet<String> {
     let controls = |kind: &str, field: &str| match (kind, field) {
         ("mcp23017" | "pcf8574", "p0" | "p2") => Some(format!("{kind}_set-{}", &field[1..])),
-        ("pca9685", field) => Some(format!("pca9685_set-{}", field.trim_matches(|c: char| !c.is_ascii_digit()))),
+        ("pca9685", field) => {
+            Some(format!("pca9685_set-{}", field.trim_matches(|c: char| !c.is_ascii_digit())))
+        }
         _ => None,
     };
     let fields = KINDS.iter().flat_map(|kind| kind.fields.iter().map(|field| (kind.kind, field.name)));
@@ -123,5 +125,8 @@ async fn every_kind_of_sensor_and_every_tool_is_something_that_home_assistant_ta
         std::fs::write(&file, &text).unwrap();
     }
     let same = std::fs::read_to_string(&file).unwrap_or_default() == text;
-    assert!(same, "{FILE} is another; SEDGE_GOLDEN=write writes it anew, and check.py beside it asks Home Assistant");
+    assert!(
+        same,
+        "{FILE} is another; SEDGE_GOLDEN=write writes it anew, and check.py beside it asks Home Assistant"
+    );
 }

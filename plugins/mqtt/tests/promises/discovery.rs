@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use rumqttc::v5::mqttbytes::QoS;
 use sedge_mqtt::Settings;
 use sedge_mqtt::discovery::Document;
@@ -205,6 +206,47 @@ fn a_value_expires_after_three_intervals_and_not_before_a_minute() {
     house.sensors.insert(id("air"), air.into());
     let quiet = serde_json::to_value(Document::of(&house, &topics())).unwrap();
     assert!(quiet["cmps"]["air-temperature"].get("exp_aft").is_none(), "it tells by itself");
+}
+
+/// A schema of one argument, right or not.
+fn argument() -> impl Strategy<Value = Json> {
+    let number = || {
+        let bound =
+            || prop_oneof![Just(json!(null)), (-1000.0..1000.0).prop_map(|n| json!(n)), Just(json!("x"))];
+        (bound(), bound()).prop_map(|(min, max)| json!({ "type": "number", "minimum": min, "maximum": max }))
+    };
+    let states =
+        json!({ "type": "integer", "x-states": { "0": "p0", "1": 5, "x": "p2", "2": "Not a name" } });
+    prop_oneof![
+        Just(json!({ "type": "boolean" })),
+        Just(json!({ "type": "string", "maxLength": 0 })),
+        Just(json!({ "type": "string", "maxLength": 100_000 })),
+        Just(json!({ "enum": ["a", "b", "{{ c }}"] })),
+        Just(json!({ "enum": ["a", 1] })),
+        Just(json!({ "oneOf": [{ "const": "a" }, {}] })),
+        Just(json!({ "$ref": "#/properties/a" })),
+        Just(json!({ "$ref": "elsewhere" })),
+        Just(json!(7)),
+        Just(states),
+        number(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_tool_makes_a_document_that_home_assistant_would_not_take(
+        arguments in proptest::collection::btree_map("[a-c]|\\{\\{ x \\}\\}|\"", argument(), 0..4),
+        required in proptest::collection::vec("[a-d]|\\{\\{ x \\}\\}|\"", 0..4),
+        named in "(air|pins|x)(_[a-z]{1,3}){0,2}",
+    ) {
+        let mut house = house();
+        let schema = json!({ "type": "object", "properties": arguments, "required": required });
+        house.tools.insert(name(&named), tool(&named, schema).into());
+        let document = serde_json::to_value(Document::of(&house, &topics())).unwrap();
+        prop_assert_eq!(home_assistant::mistakes(&document), [""; 0]);
+    }
 }
 
 /// What came at a topic next.
