@@ -64,8 +64,8 @@ TOML
 RUNTIME_DIRECTORY="$folder" "$sedge" run -c "$folder/sedge.toml" >"$folder/sedge.log" 2>&1 &
 pids="$pids $!"
 
-# The node has to be there for twenty seconds: within fifteen it answers to Home Assistant's beginning, then it tells its readings.
-if ! ${PYTHON:-python3} "${LIVE:-$here/live.py}" 127.0.0.1 "$port" 25; then
+# Within fifteen seconds the node answers to Home Assistant having begun, and soon after it tells its readings.
+if ! ${PYTHON:-python3} "${LIVE:-$here/live.py}" 127.0.0.1 "$port" 45; then
     tail -n 20 "$folder/sedge.log" >&2
     exit 1
 fi
