@@ -2,6 +2,7 @@
 //!
 //! - [`wire`]: topics and payloads; depends on no client library.
 //! - [`MqttBridge`]: the plugin that publishes a node and runs the calls of its tools.
+//! - [`discovery`]: what Home Assistant is told of a node.
 //! - [`remote`]: what the command line uses to watch nodes and to call their tools.
 //!
 //! ```
@@ -19,6 +20,7 @@ mod calls;
 mod choice;
 mod connection;
 mod desk;
+pub mod discovery;
 mod gate;
 mod link;
 mod lost;
