@@ -14,12 +14,16 @@ mod commands;
 mod contract;
 #[path = "promises/demo.rs"]
 mod demo;
+#[path = "promises/discovery.rs"]
+mod discovery;
 #[path = "promises/faults.rs"]
 mod faults;
 #[path = "promises/guide.rs"]
 mod guide;
 #[path = "promises/hardware.rs"]
 mod hardware;
+#[path = "../../plugins/mqtt/tests/promises/support/home_assistant.rs"]
+mod home_assistant;
 #[path = "promises/layers.rs"]
 mod layers;
 #[path = "promises/node.rs"]

@@ -72,6 +72,8 @@ fn a_change_is_seen_in_what_it_is_of_and_nowhere_else() {
         ("hunter2", "hunter3", "mqtt"),
         ("@h'", "@h'\nqueue = 64", "mqtt"),
         ("@h'", "@h'\nkeep_alive = '16s'", "mqtt"),
+        ("@h'", "@h'\ndiscovery = false", "mqtt"),
+        ("@h'", "@h'\ndiscovery_prefix = 'ha'", "mqtt"),
         ("seed = 1", "seed = 2", "bus"),
         ("offset = 1", "offset = 1.5", "sensor"),
         ("offset = 1", "offset = 1\nevery = '11s'", "sensor"),

@@ -161,6 +161,17 @@ impl Line {
         self.outbox().topics(rank)
     }
 
+    /// Whether the broker has what is retained at a topic as it is now.
+    pub(crate) fn has(&self, rank: Rank, topic: &str) -> bool {
+        self.outbox().has(rank, topic)
+    }
+
+    /// Publishes the state of some ranks once more.
+    pub(crate) fn again(&self, ranks: &[Rank]) {
+        self.outbox().again(ranks);
+        self.0.changed.notify_one();
+    }
+
     /// Empties the outbox, says farewell and ends the driver; where there is no connection it ends at once.
     pub(crate) fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
@@ -198,6 +209,8 @@ pub(crate) struct Driver<L> {
     pub(crate) options: LinkOptions,
     pub(crate) choice: Choice,
     pub(crate) topics: Topics,
+    /// What the node listens to: to its calls first.
+    pub(crate) subscriptions: Vec<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) line: Line,
     pub(crate) source: Source,
@@ -279,14 +292,17 @@ impl<L: Listener> Driver<L> {
                     return End::Parted;
                 }
                 match self.rise(link, &mut steady, course).await {
-                    Ok(granted) => limits = granted,
+                    Ok(granted) => {
+                        limits = granted;
+                        sweep.answered = usize::from(course.deaf);
+                    }
                     Err(fault) => return End::Fault(fault),
                 }
                 continue;
             };
             if !leaving {
                 // Alone, so that it is known what the connection is cut for.
-                if course.cut_subscribing == 0 || course.deaf || sweep.calls_answered || self.line.closing() {
+                if course.cut_subscribing == 0 || sweep.answered > 0 || self.line.closing() {
                     self.hand_over(link, granted, &mut complaints);
                     self.fetch(&mut fetch);
                 }
@@ -342,14 +358,14 @@ impl<L: Listener> Driver<L> {
                 }
                 LinkEvent::Subscribed(granted) => {
                     course.cut_subscribing = 0;
-                    // The first one asked for is the calls.
-                    if !course.deaf && !std::mem::replace(&mut sweep.calls_answered, true) {
+                    if std::mem::take(&mut course.alone) {
+                        ask(link, &self.subscriptions[1..]);
+                    }
+                    // They are answered in the order in which they were asked for.
+                    if let Some(filter) = self.subscriptions.get(sweep.answered) {
+                        sweep.answered += 1;
                         if !granted {
-                            complain(
-                                &mut complaints,
-                                &self.topics.calls(),
-                                "the subscription was not granted",
-                            );
+                            complain(&mut complaints, filter, "the subscription was not granted");
                         }
                     } else if !granted {
                         debug!("The broker does not let the node read what it has retained.");
@@ -363,7 +379,7 @@ impl<L: Listener> Driver<L> {
                 LinkEvent::Up(_) => {}
                 LinkEvent::Parted => return End::Parted,
                 LinkEvent::Down(fault) => {
-                    course.ended(&fault, sweep.calls_answered);
+                    course.ended(&fault, sweep.answered > 0);
                     return End::Fault(fault);
                 }
             }
@@ -384,8 +400,13 @@ impl<L: Listener> Driver<L> {
         match event {
             LinkEvent::Up(granted) => {
                 course.deaf = course.cut_subscribing >= CUT_SUBSCRIBING;
+                course.alone = course.cut_subscribing > 0 && !course.deaf;
+                let (calls, others) = self.subscriptions.split_at(1);
                 if !course.deaf {
-                    link.subscribe(&self.topics.calls());
+                    ask(link, calls);
+                }
+                if !course.alone {
+                    ask(link, others);
                 }
                 self.begin(granted.max_packet_bytes);
                 course.unsteady += 1;
@@ -642,12 +663,13 @@ struct Sweep {
     begun: bool,
     /// When it has taken long enough.
     time: BoxFuture<'static, ()>,
-    calls_answered: bool,
+    /// How many of the node's own subscriptions were answered, or left out.
+    answered: usize,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
-        Self { begun: false, time: Box::pin(std::future::pending()), calls_answered: false }
+        Self { begun: false, time: Box::pin(std::future::pending()), answered: 0 }
     }
 }
 
@@ -666,6 +688,8 @@ struct Course {
     cut_subscribing: u32,
     /// Whether this connection goes without the subscription to calls.
     deaf: bool,
+    /// Whether the subscription to calls is to be answered before there is another one.
+    alone: bool,
 }
 
 impl Course {
@@ -704,6 +728,12 @@ fn kind(fault: &Fault) -> Kind {
         Fault::TakenOver(_) => Kind::TakenOver,
         Fault::Unsteady { .. } => Kind::Unsteady,
         Fault::Protocol(_) => Kind::Protocol,
+    }
+}
+
+fn ask(link: &mut Link, filters: &[String]) {
+    for filter in filters {
+        link.subscribe(filter);
     }
 }
 

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 
 use crate::calls::{Key, Ledger, MAX_RUNNING, Print, Reply, Verdict};
 use crate::connection::{Line, Listener, Sleep};
+use crate::discovery::Discovery;
 use crate::gate::{CallRules, Coming, Gate, Refusal, Who};
 use crate::link::{Fault, Incoming, JSON, Message};
 use crate::lost::{self, Report};
@@ -40,6 +41,7 @@ struct Inner {
     ctx: Context,
     topics: Topics,
     line: Line,
+    discovery: Option<Discovery>,
     ledger: Mutex<Ledger>,
     calls: AtomicU64,
     gate: Gate,
@@ -73,12 +75,14 @@ impl Desk {
         topics: Topics,
         line: Line,
         rules: CallRules,
+        discovery: Option<Discovery>,
     ) -> (Self, mpsc::Receiver<Claim>) {
         let ledger = Mutex::new(Ledger::default());
         let gate = Gate::new(ctx.directory().node.id.clone(), rules);
         let (tally, calls) = (Tally::new(&ctx), AtomicU64::new(0));
         let (claims, inbox) = claims();
-        (Self(Arc::new(Inner { ctx, topics, line, ledger, calls, gate, claims, tally })), inbox)
+        let inner = Inner { ctx, topics, line, discovery, ledger, calls, gate, claims, tally };
+        (Self(Arc::new(inner)), inbox)
     }
 
     fn receive(&self, tool: &str, message: Incoming) {
@@ -347,6 +351,7 @@ impl Listener for Desk {
     fn message(&self, message: Incoming) {
         match self.0.topics.base().place(&message.topic) {
             Some(Place::Call(_, tool)) => self.receive(&tool, message),
+            _ if self.0.discovery.as_ref().is_some_and(|discovery| discovery.hears(&message)) => {}
             _ => {
                 self.0.tally.count(Reason::Foreign);
                 debug!(topic = %message.topic, "A message that nobody asked for.");

@@ -3,6 +3,7 @@
 //! - [`wire`]: topics and payloads; depends on no client library.
 //! - [`MqttBridge`]: the plugin that publishes a node and runs the calls of its tools.
 //! - [`RemoteImport`]: the plugin that imports other nodes' readings and tools.
+//! - [`discovery`]: what Home Assistant is told of a node.
 //! - [`remote`]: what the command line uses to watch nodes and to call their tools.
 //!
 //! ```
@@ -20,6 +21,7 @@ mod calls;
 mod choice;
 mod connection;
 mod desk;
+pub mod discovery;
 mod gate;
 mod import;
 mod link;

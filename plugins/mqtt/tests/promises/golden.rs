@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sedge_mqtt::discovery::Document;
 use sedge_mqtt::wire::{
     Answer, BacklogFrame, Event, Health, Info, ReadingFrame, Request, ResultFrame, SensorFrame, Severity,
     Signature, Signer,
@@ -14,6 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::discovery::{house, topics};
+use super::support::home_assistant;
 use super::support::node::{WALL_MS, directory, id, name, reading, sensor, status};
 
 fn same(file: &str, written: &str) {
@@ -172,6 +175,14 @@ fn the_answers_to_a_call() {
     golden("result_error.json", &ResultFrame::new(outcome(Err(error)), ts));
     let progress = Answer::Progress { progress: 0.4, text: Some("opening".into()) };
     golden("result_progress.json", &ResultFrame { id: "7f3a".into(), answer: progress });
+}
+
+#[test]
+fn what_home_assistant_is_told_of_a_node() {
+    let document = Document::of(&house(), &topics());
+    let document = serde_json::to_value(&document).unwrap();
+    assert_eq!(home_assistant::mistakes(&document), [""; 0]);
+    same("discovery.json", &serde_json::to_string_pretty(&document).unwrap());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod calls;
+mod discovery;
 mod fleet;
 mod foreign;
 mod golden;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::support::authority::Authority;
 use super::support::brokers::{Broker, Kind, reserved};
 use super::support::clients::{V3, V5};
-use super::support::node::{Node, directory, id, name};
+use super::support::node::{Node, directory, id, name, reading};
 use super::support::proxy::Proxy;
 
 super::with_both_brokers!(
@@ -81,6 +81,14 @@ async fn a_broker_that_cuts_the_connection_at_the_subscription_gets_the_readings
     node.read(1);
     watcher.message().await;
     node.until_degraded("when the node subscribes to its calls").await;
+
+    // What else it listens to it hears: Home Assistant, which has begun.
+    node.read(2);
+    while !watcher.message().await.text().contains("\"seq\":2") {}
+    node.host.latest.lock().unwrap().insert(id("air"), reading(95).into());
+    let mut home_assistant = V5::connect(broker.address, "home-assistant").await;
+    home_assistant.publish("homeassistant/status", "online", QoS::AtLeastOnce, false).await;
+    while !watcher.message().await.text().contains("\"seq\":95") {}
 }
 
 async fn the_next_broker_is_taken_when_the_first_one_is_gone_and_nothing_is_lost(broker: Broker) {

@@ -60,6 +60,8 @@ pub struct FakeHost {
     pub disk: Disk,
     /// The wall time; none while it is not known.
     pub wall: Mutex<Option<i64>>,
+    /// The newest readings.
+    pub latest: Mutex<BTreeMap<Id, Arc<Reading>>>,
 }
 
 /// A store that outlives the node. None is a disk that cannot be written.
@@ -86,7 +88,13 @@ impl FakeHost {
             records: Mutex::default(),
             disk,
             wall: Mutex::new(Some(WALL_MS)),
+            latest: Mutex::default(),
         })
+    }
+
+    /// What the bridge has kept under a key.
+    pub fn kept(&self, key: &str) -> Option<serde_json::Value> {
+        self.disk.lock().unwrap().as_ref().and_then(|disk| disk.get(key).cloned())
     }
 }
 
@@ -122,8 +130,8 @@ impl Host for FakeHost {
     fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>> {
         Some(self.journal.cursor(plugin))
     }
-    fn latest(&self, _: &Id) -> Option<Arc<sedge_plugin::Reading>> {
-        None
+    fn latest(&self, sensor: &Id) -> Option<Arc<Reading>> {
+        self.latest.lock().unwrap().get(sensor).cloned()
     }
     fn data_dir(&self, _: &Id) -> Result<std::path::PathBuf, PluginError> {
         Err(PluginError::unmet("no place for data"))
@@ -133,7 +141,7 @@ impl Host for FakeHost {
         _: &'a Id,
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<serde_json::Value>, PluginError>> {
-        let found = self.disk.lock().unwrap().as_ref().and_then(|disk| disk.get(key).cloned());
+        let found = self.kept(key);
         Box::pin(async { Ok(found) })
     }
     fn store<'a>(
