@@ -159,10 +159,6 @@ impl Journal {
             _lock: lock,
         };
         journal.tidy_free();
-        if loaded.found.leftovers + loaded.found.damaged > 0 {
-            // Where this fails the same is found, and done, once more.
-            let _ = journal.shared.disk.sync_dir();
-        }
         if let Err(error) = journal.begin(&loaded) {
             journal.leap_anywhere(loaded.next);
             journal.fail(&error);
@@ -174,9 +170,13 @@ impl Journal {
     /// Goes on in the newest segment, or in a new one. Both say durably that the end which was found is no longer the end.
     fn begin(&mut self, loaded: &Loaded) -> io::Result<()> {
         let Some(meta) = loaded.segments.last() else { return self.save() };
-        if !loaded.found.in_order
-            && let Err(error) = open::rewrite(&*self.shared.disk, meta, loaded.used)
-        {
+        let disk = self.shared.disk.clone();
+        // A segment may be seen here whose name is not on the disk: then the process before this one failed to make it so.
+        let settled = disk.sync_dir().and_then(|()| match loaded.found.in_order {
+            true => Ok(()),
+            false => open::rewrite(&*disk, meta, loaded.used),
+        });
+        if let Err(error) = settled {
             self.shared.state().durable = meta.first;
             self.unsure = Some(meta.clone());
             return Err(error);
@@ -255,7 +255,8 @@ impl Journal {
 
     /// Nothing on the disk says that positions were given out from here on: the next process may find what this one did.
     fn leap_anywhere(&mut self, known: u64) {
-        let leap = 1 + self.shared.disk.chance() % (1 << 16);
+        // Far above what an ordinary end leaves out, and another number in each process.
+        let leap = (1 << 16) + self.shared.disk.chance() % (1 << 16);
         self.leap((known / SKIP + leap) * SKIP);
     }
 

@@ -165,17 +165,16 @@ fn first_record(walk: &mut Walk) -> Option<u64> {
     }
 }
 
-/// A crash may have left the segments from which compaction made a smaller one.
+/// A crash may have left the segments from which compaction made a smaller one. All that is older and within its positions was
+/// known when it was made, or was given up before.
 fn remove_replaced(disk: &dyn Disk, segments: &mut Vec<(Meta, Option<Header>)>, repair: bool) -> u64 {
     let made: Vec<Header> =
         segments.iter().filter_map(|(_, header)| *header).filter(|header| header.end > header.base).collect();
     let before = segments.len();
     segments.retain(|(meta, _)| {
-        let replaced = made.iter().any(|header| {
-            header.replaces.contains(&meta.epoch)
-                && header.epoch != meta.epoch
-                && (header.base..header.end).contains(&meta.first)
-        });
+        let replaced = made
+            .iter()
+            .any(|header| header.epoch > meta.epoch && (header.base..header.end).contains(&meta.first));
         if replaced && repair {
             let _ = disk.remove(&meta.name);
         }
@@ -206,7 +205,11 @@ fn scan_newest(
 ) {
     let file = match disk.open(&meta.name, Mode::Read) {
         Ok(file) => file,
-        Err(_) => return loaded.next = (meta.end.max(meta.first) / LONG_SKIP + 1) * LONG_SKIP,
+        Err(_) => {
+            loaded.next = (meta.end.max(meta.first) / LONG_SKIP + 1) * LONG_SKIP;
+            meta.end = loaded.next;
+            return;
+        }
     };
     let start = if header.is_some() { HEADER as u64 } else { 0 };
     let mut walk = Walk::new(&*file, meta.epoch, start, meta.limit);
@@ -237,6 +240,10 @@ fn scan_newest(
     loaded.found.in_order = last == Some(Mark::Closed) && readable;
     let skip = if readable { SKIP } else { LONG_SKIP };
     loaded.next = if loaded.found.in_order { next } else { (next / skip + 1) * skip };
+    if !readable {
+        // What cannot be read today may be read tomorrow, and is not to be taken for the end.
+        meta.end = loaded.next;
+    }
     let whole = header.is_some() && !meta.compacted && last != Some(Mark::Sealed);
     loaded.resume = (whole && readable && at + 4 * SMALLEST <= meta.limit).then_some(at);
 }

@@ -270,6 +270,10 @@ fn live(disk: &FaultDisk, options: Options, random: &mut Rng, oracle: &mut Oracl
         let most = [6, MOST_CHANGES, 2 * MOST_CHANGES][random.usize(..3)];
         disk.cut_after(random.u64(..most));
     }
+    if faults.read > 0 {
+        // What cannot be read now may be written over.
+        oracle.stored.clear();
+    }
     if let Some(journal) = open(disk, options, oracle, faults.read == 0) {
         let done = Done::load(disk, CURSOR);
         let mut life = Life { disk: disk.clone(), journal, oracle, random, done };
@@ -319,5 +323,6 @@ fn what_was_synced_outlives_every_power_cut() {
         let result = std::panic::catch_unwind(|| run(seed));
         assert!(result.is_ok(), "the run with SEDGE_SEED={seed} SEDGE_RUNS=1 failed");
     }
-    println!("{runs} runs, seeds {first} to {}", first + runs - 1);
+    #[expect(clippy::print_stdout, reason = "the count is what the long version is run for")]
+    let () = println!("{runs} runs, seeds {first} to {}", first + runs - 1);
 }
