@@ -22,6 +22,8 @@ pub enum Section {
     Processor,
     /// Something that readings go to.
     Destination,
+    /// Another node, whose readings and tools are used here. It has no kind.
+    Remote,
     /// A rule about who may call a tool, and when. It has no kind.
     Guard,
     /// Somebody who signs calls. It has no kind.
@@ -30,13 +32,14 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order in which they are read.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Bus,
         Self::Sensor,
         Self::Gpio,
         Self::Plugin,
         Self::Processor,
         Self::Destination,
+        Self::Remote,
         Self::Guard,
         Self::Caller,
     ];
@@ -51,6 +54,7 @@ impl Section {
             Self::Plugin => "plugin",
             Self::Processor => "processor",
             Self::Destination => "destination",
+            Self::Remote => "remote",
             Self::Guard => "guard",
             Self::Caller => "caller",
         }

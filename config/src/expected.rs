@@ -21,6 +21,7 @@ use crate::outbox::Keys as OutboxKeys;
 use crate::plugin::PluginKeys;
 use crate::plugins::Plugins;
 use crate::processor::ProcessorKeys;
+use crate::remote::RemoteKeys;
 use crate::sensor::SensorKeys;
 
 /// How deep references and alternatives are followed.
@@ -35,6 +36,7 @@ pub(crate) fn section_schema(section: Section) -> Value {
         Section::Plugin => common_schema::<PluginKeys>(),
         Section::Processor => common_schema::<ProcessorKeys>(),
         Section::Destination => common_schema::<DestinationKeys>(),
+        Section::Remote => common_schema::<RemoteKeys>(),
         Section::Guard => common_schema::<GuardKeys>(),
         Section::Caller => common_schema::<CallerKeys>(),
     }

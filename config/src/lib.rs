@@ -72,6 +72,7 @@ mod plugin;
 mod plugins;
 mod power;
 mod processor;
+mod remote;
 mod report;
 mod schema;
 mod seats;
@@ -99,6 +100,7 @@ pub use node::Node;
 pub use outbox::{Class, Commit, Outbox, Policy, Storage};
 pub use plugin::Plugin;
 pub use processor::Processor;
+pub use remote::{Remote, Tools};
 pub use schema::schema;
 pub use secret::Settings;
 pub use sensor::Sensor;
@@ -155,6 +157,8 @@ pub struct Config {
     pub processors: Vec<Processor>,
     /// `[destination.ID]`
     pub destinations: Vec<Destination>,
+    /// `[remote.ID]`
+    pub remotes: Vec<Remote>,
     /// `[guard.ID]`. One with a mistake is here whatever it is, because it must not be taken for none.
     pub guards: Vec<Guard>,
     /// `[calls]`

@@ -430,7 +430,7 @@ impl Reading<'_, '_> {
 }
 
 /// Why topics cannot begin with `base`.
-fn wrong_base(base: &str) -> Option<&'static str> {
+pub(crate) fn wrong_base(base: &str) -> Option<&'static str> {
     match base {
         "" => Some("the base is empty"),
         base if base.contains(['+', '#']) => Some("the base has a wildcard, `+` or `#`"),

@@ -82,6 +82,12 @@ fn instances(definitions: &mut Map<String, Value>, catalogue: &Catalogue, sectio
             definitions.insert("caller".into(), caller);
             json!({ "$ref": reference("caller") })
         }
+        Section::Remote => {
+            let mut remote = hoisted(definitions, "remote", section_schema(section));
+            set(&mut remote, "additionalProperties", json!(false));
+            definitions.insert("remote".into(), remote);
+            json!({ "$ref": reference("remote") })
+        }
         _ if all.is_empty() => json!(false),
         _ => json!({ "anyOf": all }),
     };

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::buses::{Buses, Opened};
-use crate::{callers, extend, gpio};
+use crate::{callers, extend, gpio, remotes};
 
 /// The hardware of a node, and how plugins are made of a config for it. Outlives reloads.
 pub struct House {
@@ -61,6 +61,7 @@ impl House {
             .threads()
             .map(|(id, kind, bus, mark)| PluginSpec::new::<BusPlugin>(id, bus).kind(kind).fingerprint(mark))
             .collect();
+        specs.extend(remotes::specs(&config, bridge.as_ref()));
         if let Some((settings, fingerprint)) = bridge {
             let (calls, mark) = callers::rules(&config);
             let settings = sedge_mqtt::Settings { calls, ..settings };

@@ -8,7 +8,9 @@ use sedge_plugin::Every;
 /// Sensors and tools of small Linux boards, over MQTT.
 #[derive(Debug, Parser)]
 #[command(name = "sedge", version, arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 75 broker unreachable, 78 config error.")]
+#[command(
+    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 some of several failed, 75 broker unreachable, 78 config error."
+)]
 pub struct Cli {
     /// What applies to every command.
     #[command(flatten)]
@@ -86,6 +88,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: SensorCommand,
+    },
+    /// Nodes: who is there and how each fares
+    Node {
+        /// What to do.
+        #[command(subcommand)]
+        command: NodeCommand,
     },
     /// Tools of nodes
     Tool {
@@ -325,6 +333,40 @@ pub struct DoctorArgs {
     /// Look below another root
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
     pub root: PathBuf,
+}
+
+/// What to do with nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// List the nodes that the broker knows
+    List,
+    /// Describe a node
+    Info {
+        /// Its id
+        #[arg(value_name = "NODE")]
+        node: String,
+    },
+    /// Say whether nodes are well; exit code 3 where some are not, 1 where none is
+    Status {
+        /// Only this one
+        #[arg(value_name = "NODE")]
+        node: Option<String>,
+    },
+    /// Print what happens to nodes, as it does
+    Watch,
+    /// Take back all that a node has left at the broker
+    Decommission(Decommission),
+}
+
+/// Which node is no more.
+#[derive(Debug, Clone, Args)]
+pub struct Decommission {
+    /// Its id
+    #[arg(value_name = "NODE")]
+    pub name: String,
+    /// It is meant
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// What to do with tools.

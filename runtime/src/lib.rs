@@ -32,6 +32,7 @@ pub mod load;
 mod log;
 pub mod outbox;
 mod place;
+mod remotes;
 mod requirements;
 mod roster;
 mod show;
@@ -43,7 +44,8 @@ use clap::Parser;
 pub use extend::with;
 
 use cli::{
-    CallerCommand, Cli, Command, ConfigCommand, PluginCommand, ReadingsCommand, SensorCommand, ToolCommand,
+    CallerCommand, Cli, Command, ConfigCommand, NodeCommand, PluginCommand, ReadingsCommand, SensorCommand,
+    ToolCommand,
 };
 use exit::Failure;
 
@@ -102,6 +104,19 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             }
             Command::Readings { command: ReadingsCommand::Tail(args) } => {
                 commands::readings::tail(global, args).await
+            }
+            Command::Node { command: NodeCommand::List } => {
+                in_time(global, commands::fleet::list(global)).await
+            }
+            Command::Node { command: NodeCommand::Info { node } } => {
+                in_time(global, commands::fleet::info(global, node)).await
+            }
+            Command::Node { command: NodeCommand::Status { node } } => {
+                in_time(global, commands::fleet::check(global, node.as_deref())).await
+            }
+            Command::Node { command: NodeCommand::Watch } => commands::fleet::watch(global).await,
+            Command::Node { command: NodeCommand::Decommission(args) } => {
+                in_time(global, commands::fleet::decommission(global, args)).await
             }
             Command::Tool { command: ToolCommand::List } => {
                 in_time(global, commands::tool::list(global)).await

@@ -16,6 +16,8 @@ mod contract;
 mod demo;
 #[path = "promises/discovery.rs"]
 mod discovery;
+#[path = "promises/faults.rs"]
+mod faults;
 #[path = "promises/guide.rs"]
 mod guide;
 #[path = "promises/hardware.rs"]
@@ -30,6 +32,8 @@ mod node;
 mod program;
 #[path = "promises/record.rs"]
 mod record;
+#[path = "promises/remote.rs"]
+mod remote;
 #[path = "promises/sysfs.rs"]
 mod sysfs;
 #[path = "promises/table.rs"]

@@ -47,7 +47,7 @@ pub mod wire;
 pub use clock::Clock;
 pub use context::{BoxFuture, Context};
 pub use device::{BusError, Device, FileDevice, I2cDevice, SpiDevice};
-pub use directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
+pub use directory::{Directory, NodeInfo, PluginStatus, RemoteNode, SensorDescriptor, State};
 pub use duration::Every;
 pub use field::{Field, FieldKind};
 pub use glob::glob;
@@ -59,13 +59,16 @@ pub use manifest::{Activation, Category, Manifest, PluginInfo, Requirement};
 pub use plugin::{Claims, Plugin, PluginError, chain};
 pub use processor::{Processor, ProcessorKind, Stage};
 pub use rate::{Rate, RateError};
-pub use reading::{Boot, Draft, Frame, Quality, Reading, Sample, Taken, Value};
+pub use reading::{Boot, Draft, Frame, Origin, Quality, Reading, Sample, Taken, Value};
 pub use secret::{MASK, Secret};
 pub use sensor::{
     Attachment, Driver, Identity, NoSettings, Operation, Sensor, SensorError, SensorKind, SpiMode, Sysfs,
 };
 pub use size::{Size, SizeError};
-pub use tool::{Annotations, Progress, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome, Tools};
+pub use tool::{
+    Annotations, Progress, RemoteCaller, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome, ToolPath,
+    Tools,
+};
 pub use unit::Unit;
 
 /// What a plugin's file imports: `use sedge_plugin::prelude::*;`

@@ -171,8 +171,15 @@ impl Observer<topics::PluginStateChanged> for MqttBridge {
 impl Observer<topics::SensorChanged> for MqttBridge {
     async fn observe(&mut self, change: Arc<SensorChange>) -> Result<(), PluginError> {
         match &*change {
+            SensorChange::Announced(sensor) if sensor.node.is_some() => return Ok(()),
             SensorChange::Announced(sensor) => self.mirror.sensor(sensor),
-            SensorChange::Gone(sensor) => self.mirror.gone(Rank::Sensor, self.topics.sensor(sensor)),
+            SensorChange::Gone(sensor) => {
+                let topic = self.topics.sensor(sensor);
+                // One of another node was never there.
+                if self.line.topics(Rank::Sensor).contains(&topic) {
+                    self.mirror.gone(Rank::Sensor, topic);
+                }
+            }
         }
         self.stir();
         Ok(())

@@ -24,6 +24,7 @@ use crate::backoff::Backoff;
 use crate::choice::Choice;
 use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message, Qos};
 use crate::outbox::{Next, Outbox, Rank, Refused, Wish};
+use crate::packet::Version;
 use crate::wire::Topics;
 
 /// Readings that are no older when the first connection is made are news.
@@ -262,6 +263,8 @@ impl<L: Listener> Driver<L> {
             }
             let wait = match fault {
                 _ if another => self.backoff.brief(),
+                // MQTT 5 would have said that another client has come.
+                Fault::Unsteady { .. } if course.tells_why => self.backoff.next(),
                 Fault::Login(_) | Fault::TakenOver(_) | Fault::Unsteady { .. } => self.backoff.slow(),
                 _ => self.backoff.next(),
             };
@@ -315,7 +318,8 @@ impl<L: Listener> Driver<L> {
                 batch = &mut fetch.batch => {
                     fetch.batch = Box::pin(std::future::pending());
                     if let Some(wish) = fetch.wish.take() {
-                        self.line.outbox().feed(&wish, batch);
+                        let own = self.own(batch);
+                        self.line.outbox().feed(&wish, own);
                     }
                     continue;
                 }
@@ -406,6 +410,7 @@ impl<L: Listener> Driver<L> {
                 }
                 self.begin(granted.max_packet_bytes);
                 course.unsteady += 1;
+                course.tells_why = granted.version == Version::V5;
                 *steady = (self.sleep)(STEADY);
                 // Where it was cut off again and again, one more connection is no news.
                 if course.told != Some(Kind::Unsteady) {
@@ -567,6 +572,18 @@ impl<L: Listener> Driver<L> {
         }
     }
 
+    /// What this node took: what another node measured is that node's to publish.
+    fn own(&self, mut batch: Batch) -> Batch {
+        batch.entries.retain(|entry| {
+            let own = entry.reading.origin.is_none();
+            if !own {
+                self.source.cursor.done(entry.position..entry.position + 1);
+            }
+            own
+        });
+        batch
+    }
+
     /// Whether all has gone that must be gone before the end.
     fn is_done(&self, fetch: &Fetch) -> bool {
         let kept = self.source.cursor.is_durable();
@@ -665,6 +682,8 @@ struct Course {
     told: Option<Kind>,
     /// Connections that ended soon after they began, one after another.
     unsteady: u32,
+    /// Whether the broker of the last one would say why it ends one.
+    tells_why: bool,
     /// Connections that ended between our SUBSCRIBE and its answer, one after another.
     cut_subscribing: u32,
     /// Whether this connection goes without the subscription to calls.

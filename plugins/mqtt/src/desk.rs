@@ -208,7 +208,7 @@ impl Desk {
             // The node keeps the deadline itself; should it not, the call must not hold its place for ever.
             () = self.0.ctx.sleep(deadline + GRACE) => {
                 let error = ToolError::new(ToolErrorCode::Timeout, "the node did not answer in time");
-                ToolOutcome { id: id.clone(), tool, result: Err(error), took: deadline, by: None }
+                ToolOutcome { id: id.clone(), node: None, tool, result: Err(error), took: deadline, by: None }
             }
         };
         let payload = wire::json(&ResultFrame::new(ToolOutcome { id, ..outcome }, self.wall()));

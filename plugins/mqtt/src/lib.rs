@@ -2,6 +2,7 @@
 //!
 //! - [`wire`]: topics and payloads; depends on no client library.
 //! - [`MqttBridge`]: the plugin that publishes a node and runs the calls of its tools.
+//! - [`RemoteImport`]: the plugin that imports other nodes' readings and tools.
 //! - [`discovery`]: what Home Assistant is told of a node.
 //! - [`remote`]: what the command line uses to watch nodes and to call their tools.
 //!
@@ -22,6 +23,7 @@ mod connection;
 mod desk;
 pub mod discovery;
 mod gate;
+mod import;
 mod link;
 mod lost;
 mod mirror;
@@ -35,4 +37,5 @@ pub mod wire;
 
 pub use bridge::MqttBridge;
 pub use gate::{CallRules, Caller, MustSign};
+pub use import::{Import, RemoteImport};
 pub use settings::{Broker, Scheme, Settings, SettingsError, Version};

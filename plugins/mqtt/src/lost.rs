@@ -128,7 +128,14 @@ mod tests {
 
     fn reading(seq: u64) -> Reading {
         let taken = Taken { up_ms: 0, wall_ms: None };
-        Reading { sensor: Id::new("air").unwrap(), boot: Boot(1), seq, taken, frame: Frame::default() }
+        Reading {
+            sensor: Id::new("air").unwrap(),
+            boot: Boot(1),
+            seq,
+            taken,
+            frame: Frame::default(),
+            origin: None,
+        }
     }
 
     #[tokio::test(start_paused = true)]

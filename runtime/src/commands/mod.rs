@@ -7,6 +7,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod example;
+pub mod fleet;
 pub mod hardware;
 pub mod hooks;
 mod local;

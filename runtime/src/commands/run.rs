@@ -133,6 +133,7 @@ fn tell_of_restriction(config: &Config) {
     let ids = config.sensors.iter().map(|it| &it.id).chain(config.gpios.iter().map(|it| &it.id));
     let ids = ids.chain(config.processors.iter().map(|it| &it.id));
     let ids = ids.chain(config.destinations.iter().map(|it| &it.id));
+    let ids = ids.chain(config.remotes.iter().map(|it| &it.id));
     let ids = ids.chain(config.plugins.iter().map(|it| &it.id)).map(Id::as_str);
     let known: Vec<&str> = ids.chain(["audit", "mqtt", "plausible", "system"]).collect();
     warn!(plugins = named.join(","), "SEDGE_LOAD_PLUGINS is set: no other plugin is started.");

@@ -27,7 +27,7 @@ fn reading(sensor: &str, boot: u32, seq: u64, bytes: usize) -> Reading {
     frame.push("value", f64::from(boot) + seq as f64);
     frame.push("text", "x".repeat(bytes).as_str());
     let taken = Taken { up_ms: seq, wall_ms: Some(1_800_000_000_000 + i64::try_from(seq).unwrap()) };
-    Reading { sensor: id(sensor), boot: Boot(boot), seq, taken, frame }
+    Reading { sensor: id(sensor), boot: Boot(boot), seq, taken, frame, origin: None }
 }
 
 fn key(reading: &Reading) -> Key {

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("sedge-mqtt", "plugins/mqtt", &["sedge-plugin"]),
     ("sedge-plugins", "plugins/builtin", &["sedge-plugin", "sedge-hal"]),
     ("sedge-virtual-pi", "deploy/virtual-pi", &["sedge-plugin", "sedge-plugins"]),
+    ("sedge-faults", "deploy/faults", &[]),
     (
         "sedge",
         "runtime",

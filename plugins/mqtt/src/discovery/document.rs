@@ -252,9 +252,9 @@ impl Document {
         let controls: Vec<tools::Control> =
             directory.tools.values().flat_map(|tool| tools::controls(&scene, tool)).collect();
         let told: BTreeSet<(&Id, &Name)> = controls.iter().filter_map(tools::Control::tells).collect();
+        // What another node measured is told by that node.
         let mut components: BTreeMap<String, Component> = directory
-            .sensors
-            .values()
+            .own_sensors()
             .flat_map(|sensor| sensors::components(&scene, sensor, &told))
             .collect();
         components.extend(sensors::start(&scene));

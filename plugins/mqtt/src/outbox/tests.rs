@@ -27,7 +27,7 @@ fn entry(sensor: &str, position: u64, bytes: usize) -> Entry {
     let mut frame = Frame::default();
     frame.push("t", "x".repeat(bytes).as_str());
     let taken = Taken { up_ms: 0, wall_ms: Some(0) };
-    let reading = Reading { sensor: id(sensor), boot: Boot(1), seq: position, taken, frame };
+    let reading = Reading { sensor: id(sensor), boot: Boot(1), seq: position, taken, frame, origin: None };
     Entry { position, reading: Arc::new(reading) }
 }
 

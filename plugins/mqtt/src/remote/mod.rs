@@ -13,6 +13,7 @@
 //! One connection, and no second one: a command that lost its broker says so and ends. Whoever wants to watch for ever
 //! connects again.
 
+mod fleet;
 mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::link::{Fault, Incoming, JSON, Limits, Link, LinkEvent, LinkOptions, Message};
 use crate::settings::{Settings, SettingsError};
 use crate::wire::{Base, ONLINE, Place, ReadingFrame, Request, ResultFrame, Signer, Topics};
+pub use fleet::{Fleet, Known, NodeNews};
 use worker::{Command, Worker};
 
 /// How long connecting, and how long reading what is retained, may take.
@@ -255,8 +257,13 @@ impl Remote {
 
     /// What is retained at a filter under the base, complete.
     async fn retained(&self, under: String) -> Result<Vec<Incoming>, RemoteError> {
+        self.retained_at(self.base.filter(&under)).await
+    }
+
+    /// What is retained at a filter, complete.
+    async fn retained_at(&self, filter: String) -> Result<Vec<Incoming>, RemoteError> {
         let (done, found) = oneshot::channel();
-        self.command(Command::Retained { filter: self.base.filter(&under), done }).await?;
+        self.command(Command::Retained { filter, done }).await?;
         answer(PATIENCE, found).await
     }
 

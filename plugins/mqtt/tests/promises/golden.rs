@@ -158,6 +158,7 @@ fn a_signed_call() {
 fn the_answers_to_a_call() {
     let outcome = |result| ToolOutcome {
         id: "7f3a".into(),
+        node: None,
         tool: name("pump_set"),
         result,
         took: Duration::from_millis(12),

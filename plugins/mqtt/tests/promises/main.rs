@@ -3,6 +3,7 @@
 mod bridge;
 mod calls;
 mod discovery;
+mod fleet;
 mod foreign;
 mod golden;
 mod outage;

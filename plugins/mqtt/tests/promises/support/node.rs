@@ -182,7 +182,14 @@ impl Host for FakeHost {
                 }
                 _ => Err(ToolError::new(ToolErrorCode::NotFound, "no such tool")),
             };
-            ToolOutcome { id: call.id, tool: call.tool, result, took: Duration::from_millis(3), by: None }
+            ToolOutcome {
+                id: call.id,
+                node: call.node,
+                tool: call.tool,
+                result,
+                took: Duration::from_millis(3),
+                by: None,
+            }
         })
     }
     fn directory(&self) -> Arc<Directory> {
@@ -253,6 +260,7 @@ pub fn directory(node: &str) -> Directory {
         sensors: BTreeMap::from([(id("air"), sensor("air").into())]),
         tools: tools.into(),
         plugins: BTreeMap::from([(id("air"), status("air", State::Running).into())]),
+        nodes: BTreeMap::new(),
     }
 }
 
@@ -260,7 +268,7 @@ pub fn reading(seq: u64) -> Reading {
     let mut frame = Frame::default();
     frame.push("temperature", 21.53);
     let taken = Taken { up_ms: 1000 * seq, wall_ms: Some(WALL_MS) };
-    Reading { sensor: id("air"), boot: Boot(0x9f3c_21ab), seq, taken, frame }
+    Reading { sensor: id("air"), boot: Boot(0x9f3c_21ab), seq, taken, frame, origin: None }
 }
 
 /// A bridge at work.
