@@ -49,7 +49,7 @@ pub use duration::Every;
 pub use field::{Field, FieldKind};
 pub use hash::fnv1a;
 pub use id::{Id, IdError, MAX_LENGTH, Name, Rule, Word};
-pub use journal::Cursor;
+pub use journal::{Cursor, History};
 pub use manifest::{Activation, Category, Manifest, PluginInfo, Requirement};
 pub use plugin::{Claims, Plugin, PluginError, chain};
 pub use processor::{Processor, ProcessorKind, Stage};

@@ -10,7 +10,7 @@ use sedge_mqtt::{MqttBridge, Settings};
 use sedge_plugin::context::{Erased, Host};
 use sedge_plugin::directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
 use sedge_plugin::http::{HttpError, Request, Response};
-use sedge_plugin::journal::{CursorSource, Journal};
+use sedge_plugin::journal::{CursorSource, HistorySource, Journal};
 use sedge_plugin::reading::{Boot, Draft, Frame, Reading, Taken};
 use sedge_plugin::testing::MemoryJournal;
 use sedge_plugin::topic::Observer;
@@ -76,6 +76,9 @@ impl Host for FakeHost {
     }
     fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>> {
         Some(self.journal.cursor(plugin))
+    }
+    fn history(&self) -> Option<Arc<dyn HistorySource>> {
+        Some(self.journal.history())
     }
     fn latest(&self, _: &Id) -> Option<Arc<sedge_plugin::Reading>> {
         None
