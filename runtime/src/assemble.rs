@@ -14,6 +14,7 @@ use sedge_mqtt::MqttBridge;
 use sedge_plugin::prelude::*;
 use sedge_plugins::bus::BusPlugin;
 use sedge_plugins::destinations::{self, Start};
+use sedge_plugins::history::History;
 use sedge_plugins::plausible::Plausible;
 use sedge_plugins::processor::{Applies, ProcessorArgs, ProcessorPlugin};
 use sedge_plugins::prometheus::{self, Prometheus};
@@ -69,6 +70,7 @@ impl House {
             .iter()
             .map(|sensor| (sensor.id.clone(), sensor.process.clone().unwrap_or_default()))
             .collect();
+        named::<History>(&config, true, &mut specs, |_: Json| Ok(()));
         named::<Plausible>(&config, true, &mut specs, |_: Json| Ok(()));
         named::<System>(&config, true, &mut specs, |settings: system::Settings| {
             SystemArgs::new(settings).map_err(|error| error.to_string())
@@ -302,6 +304,10 @@ fn restricted(spec: PluginSpec, load: &[String]) -> PluginSpec {
 trait Named: Plugin {
     /// What the section says.
     type Settings: DeserializeOwned;
+}
+
+impl Named for History {
+    type Settings = Json;
 }
 
 impl Named for Plausible {
