@@ -20,6 +20,8 @@ mod hardware;
 mod layers;
 #[path = "promises/node.rs"]
 mod node;
+#[path = "promises/outbox.rs"]
+mod outbox;
 #[path = "promises/program.rs"]
 mod program;
 #[path = "promises/record.rs"]

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
             "sedge-config",
             "sedge-hal",
             "sedge-host",
+            "sedge-journal",
             "sedge-mqtt",
             "sedge-plugin",
             "sedge-plugins",
