@@ -1,24 +1,77 @@
-//! The address of an MQTT broker, `mqtt://user:password@host:1883`.
+//! The address of an MQTT broker, `mqtt://user:password@host:1883`, also `mqtts://`, `ws://` and `wss://`.
 //!
 //! It must not print the password: neither its messages nor [`BrokerUrl`]'s output have it.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
 use sedge_plugin::Secret;
 
-/// MQTT's port without TLS.
-const PORT: u16 = 1883;
+/// Where brokers put their websockets.
+const PATH: &str = "/mqtt";
+
+/// What lies between MQTT and TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokerScheme {
+    /// Nothing.
+    Mqtt,
+    /// TLS.
+    Mqtts,
+    /// A websocket.
+    Ws,
+    /// A websocket over TLS.
+    Wss,
+}
+
+impl BrokerScheme {
+    fn parse(scheme: &str) -> Option<Self> {
+        match scheme.to_ascii_lowercase().as_str() {
+            "mqtt" | "tcp" => Some(Self::Mqtt),
+            "mqtts" | "ssl" | "tls" => Some(Self::Mqtts),
+            "ws" => Some(Self::Ws),
+            "wss" => Some(Self::Wss),
+            _ => None,
+        }
+    }
+
+    /// As it stands in a URL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Mqtts => "mqtts",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Self::Mqtt => 1883,
+            Self::Mqtts => 8883,
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+
+    /// Whether nobody on the way can read along.
+    #[must_use]
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Mqtts | Self::Wss)
+    }
+
+    fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+}
 
 /// Why a text is no address of a broker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerUrlError {
-    /// TLS or WebSockets.
-    #[error("TLS is not built in yet: `{0}://` cannot be used")]
-    NotBuiltIn(String),
     /// Not a URL, or of something else.
-    #[error("the URL of a broker begins with `mqtt://`")]
+    #[error("the URL of a broker begins with `mqtt://`, `mqtts://` (TLS), `ws://` or `wss://` (websockets)")]
     Scheme,
     /// Nothing before the port.
     #[error("the URL names no host")]
@@ -31,8 +84,10 @@ pub enum BrokerUrlError {
     /// A password without a user.
     #[error("the URL has a password and no user")]
     User,
-    /// Something behind host and port.
-    #[error("the URL of a broker ends with its host and port")]
+    /// Something behind host and port that is no path of a websocket.
+    #[error(
+        "the URL of a broker ends with its host and port; only that of a websocket has a path, without `?` or `#`"
+    )]
     Path,
     /// `%` without two hexadecimal digits, or not UTF-8.
     #[error("user or password has a `%` that encodes nothing; write `%25` for the character itself")]
@@ -49,10 +104,14 @@ pub enum BrokerUrlError {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerUrl {
+    /// What lies between MQTT and TCP.
+    pub scheme: BrokerScheme,
     /// A name or an address; an IPv6 address without its brackets.
     pub host: String,
-    /// 1883 unless it is named.
+    /// That of the scheme unless it is named: 1883, 8883, 80, 443.
     pub port: u16,
+    /// Where the websocket is on the host; `/mqtt` unless it is named.
+    pub path: String,
     /// The user.
     pub username: Option<String>,
     /// The user's password.
@@ -66,19 +125,16 @@ impl BrokerUrl {
     /// What is wrong with it, for people.
     pub fn parse(url: &str) -> Result<Self, BrokerUrlError> {
         let (scheme, rest) = url.trim().split_once("://").ok_or(BrokerUrlError::Scheme)?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "mqtt" | "tcp" => {}
-            known @ ("mqtts" | "ssl" | "tls" | "ws" | "wss") => {
-                return Err(BrokerUrlError::NotBuiltIn(known.into()));
-            }
-            _ => return Err(BrokerUrlError::Scheme),
-        }
+        let scheme = BrokerScheme::parse(scheme).ok_or(BrokerUrlError::Scheme)?;
         let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
-        let place = rest.strip_suffix('/').unwrap_or(rest);
-        if place.contains(['/', '?', '#']) {
+        let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let is_path = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#');
+        if rest.contains(['?', '#']) || !path.chars().all(is_path) || path.len() > 1 && !scheme.is_websocket()
+        {
             return Err(BrokerUrlError::Path);
         }
-        let (host, port) = host_and_port(place)?;
+        let path = if path.len() > 1 { path } else { PATH };
+        let (host, port) = host_and_port(place, scheme.port())?;
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(BrokerUrlError::Host);
         }
@@ -88,11 +144,27 @@ impl BrokerUrl {
             Some((username, "")) => (Some(decoded(username)?), None),
             Some((username, password)) => (Some(decoded(username)?), Some(Secret::new(decoded(password)?))),
         };
-        Ok(Self { host: host.into(), port, username: username.filter(|name| !name.is_empty()), password })
+        let username = username.filter(|name| !name.is_empty());
+        Ok(Self { scheme, host: host.into(), port, path: path.into(), username, password })
+    }
+
+    /// Whether the way there leads through nobody else's network, as far as its host says.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        match self.host.parse() {
+            Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+            Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+            Err(_) => {
+                let name = self.host.trim_end_matches('.').to_ascii_lowercase();
+                let last = name.rsplit('.').next().unwrap_or_default();
+                let local = ["local", "lan", "home", "internal", "localdomain", "localhost", "test"];
+                !name.contains('.') || local.contains(&last) || name.ends_with(".home.arpa")
+            }
+        }
     }
 }
 
-fn host_and_port(place: &str) -> Result<(&str, u16), BrokerUrlError> {
+fn host_and_port(place: &str, default: u16) -> Result<(&str, u16), BrokerUrlError> {
     let (host, port) = match place.strip_prefix('[') {
         Some(ipv6) => {
             let (host, rest) = ipv6.split_once(']').ok_or(BrokerUrlError::Host)?;
@@ -101,7 +173,7 @@ fn host_and_port(place: &str) -> Result<(&str, u16), BrokerUrlError> {
         None => place.split_once(':').unwrap_or((place, "")),
     };
     match port {
-        "" => Ok((host, PORT)),
+        "" => Ok((host, default)),
         port => match port.parse() {
             Ok(number) if number > 0 => Ok((host, number)),
             _ => Err(BrokerUrlError::Port),
@@ -128,16 +200,17 @@ fn decoded(text: &str) -> Result<String, BrokerUrlError> {
 
 impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("mqtt://")?;
+        write!(f, "{}://", self.scheme.as_str())?;
         match (&self.username, &self.password) {
             (None, None) => {}
             (username, None) => write!(f, "{}@", username.as_deref().unwrap_or_default())?,
             (username, Some(_)) => write!(f, "{}:***@", username.as_deref().unwrap_or_default())?,
         }
         match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
+            true => write!(f, "[{}]:{}", self.host, self.port)?,
+            false => write!(f, "{}:{}", self.host, self.port)?,
         }
+        f.write_str(if self.scheme.is_websocket() { &self.path } else { "" })
     }
 }
 
@@ -159,6 +232,10 @@ mod tests {
             ("MQTT://[::1]:1884", "mqtt://[::1]:1884"),
             ("mqtt://[::1]", "mqtt://[::1]:1883"),
             ("mqtt://me@h", "mqtt://me@h:1883"),
+            ("mqtts://h", "mqtts://h:8883"),
+            ("ws://h", "ws://h:80/mqtt"),
+            ("wss://h:8443/", "wss://h:8443/mqtt"),
+            ("wss://me@h/a/b", "wss://me@h:443/a/b"),
         ] {
             assert_eq!(BrokerUrl::parse(url).expect(url).to_string(), shown);
         }
@@ -185,12 +262,24 @@ mod tests {
             "mqtt://me:hunter2%é@h",
             "mqtt://me:hunter2@",
             "mqtt://a b",
-            "wss://me:hunter2@h",
+            "wss://me:hunter2@h/a?b",
+            "wss://me:hunter2@h/a b",
+            "mqtts://me:hunter2@h/mqtt",
         ] {
             let error = BrokerUrl::parse(url).expect_err(url).to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
-        let error = BrokerUrl::parse("mqtts://h").expect_err("TLS");
-        assert!(error.to_string().contains("TLS is not built in yet"), "{error}");
+    }
+
+    #[test]
+    fn a_host_in_the_house_is_near_and_one_on_the_internet_is_not() {
+        for near in
+            ["localhost", "127.0.0.1", "[::1]", "192.168.1.2", "10.0.0.1", "broker", "broker.local", "b.lan"]
+        {
+            assert!(BrokerUrl::parse(&format!("mqtt://{near}")).expect(near).is_near(), "{near}");
+        }
+        for far in ["broker.example.com", "8.8.8.8", "[2001:db8::1]", "local.example.org"] {
+            assert!(!BrokerUrl::parse(&format!("mqtt://{far}")).expect(far).is_near(), "{far}");
+        }
     }
 }

@@ -24,12 +24,22 @@ pub enum Section {
     Destination,
     /// A rule about who may call a tool, and when. It has no kind.
     Guard,
+    /// Somebody who signs calls. It has no kind.
+    Caller,
 }
 
 impl Section {
     /// All of them, in the order in which they are read.
-    pub const ALL: [Self; 7] =
-        [Self::Bus, Self::Sensor, Self::Gpio, Self::Plugin, Self::Processor, Self::Destination, Self::Guard];
+    pub const ALL: [Self; 8] = [
+        Self::Bus,
+        Self::Sensor,
+        Self::Gpio,
+        Self::Plugin,
+        Self::Processor,
+        Self::Destination,
+        Self::Guard,
+        Self::Caller,
+    ];
 
     /// The word in the file.
     #[must_use]
@@ -42,6 +52,7 @@ impl Section {
             Self::Processor => "processor",
             Self::Destination => "destination",
             Self::Guard => "guard",
+            Self::Caller => "caller",
         }
     }
 

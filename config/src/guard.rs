@@ -225,7 +225,7 @@ fn check_condition(
 }
 
 /// The elements of a list, each with its place.
-fn elements<'l>(
+pub(crate) fn elements<'l>(
     report: &Report<'_>,
     instance: &Instance,
     key: &str,
@@ -237,7 +237,7 @@ fn elements<'l>(
 }
 
 /// Why a text is no pattern of tools. One that can match none would leave a gate open.
-fn wrong_tool(tool: &str) -> Option<String> {
+pub(crate) fn wrong_tool(tool: &str) -> Option<String> {
     let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '*';
     match tool.chars().find(|&c| !is_allowed(c)) {
         Some(found) => Some(format!("the pattern `{tool}` has `{found}`, which no tool has")),

@@ -3,6 +3,7 @@
 //! It must not put an instance in the config that could not be told apart from another one.
 
 use crate::bus::{Bus, BusKeys};
+use crate::caller::{self, Caller, CallerKeys};
 use crate::catalogue::{Catalogue, Section};
 use crate::chains;
 use crate::conflicts;
@@ -17,7 +18,7 @@ use crate::processor::{Processor, ProcessorKeys};
 use crate::report::{Fault, Report};
 use crate::seats;
 use crate::sensor::{self, Sensor, SensorKeys};
-use crate::{Config, Mqtt, Node, Outbox};
+use crate::{Config, Mqtt, Node};
 
 pub(crate) struct Instances {
     buses: Vec<Read<BusKeys>>,
@@ -27,6 +28,7 @@ pub(crate) struct Instances {
     processors: Vec<Read<ProcessorKeys>>,
     destinations: Vec<Read<DestinationKeys>>,
     guards: Vec<Read<GuardKeys>>,
+    callers: Vec<Read<CallerKeys>>,
 }
 
 impl Instances {
@@ -40,6 +42,7 @@ impl Instances {
             processors: read_all(report, catalogue),
             destinations: read_all(report, catalogue),
             guards: read_all(report, catalogue),
+            callers: read_all(report, catalogue),
         };
         for bus in &mut instances.buses {
             bus.keys.parent = mux::parent(catalogue, bus);
@@ -48,6 +51,8 @@ impl Instances {
         instances.plugins.iter().for_each(|plugin| plugin::check(report, catalogue, plugin));
         instances.guards.iter().for_each(|guard| guard::check(report, catalogue, guard));
         instances.guards.extend(guard::misspelt(report));
+        instances.callers.iter().for_each(|caller| caller::check(report, caller));
+        caller::shared_keys(report, &instances.callers);
         instances
     }
 
@@ -90,7 +95,7 @@ impl Instances {
         }
     }
 
-    /// All that share one name space; guards have their own.
+    /// All that share one name space; guards have their own, and so have callers.
     fn all(&self) -> Vec<&Instance> {
         let buses = self.buses.iter().map(|read| &read.instance);
         let sensors = self.sensors.iter().map(|read| &read.instance);
@@ -108,8 +113,6 @@ impl Instances {
         losers: &[String],
         node: Node,
         mqtt: Mqtt,
-        outbox: Outbox,
-        plugin_paths: Vec<std::path::PathBuf>,
     ) -> Config {
         let own = |instance: &Instance| report.fault_of(&instance.pointer);
         let buses = self.buses.clone();
@@ -117,8 +120,6 @@ impl Instances {
         Config {
             node,
             mqtt,
-            outbox,
-            plugin_paths,
             buses: made(self.buses, losers, |read| {
                 Bus::new(or_bus(&read.instance, read.keys.parent.as_deref()), read)
             }),
@@ -132,6 +133,8 @@ impl Instances {
             processors: made(self.processors, losers, |read| Processor::new(own(&read.instance), read)),
             destinations: made(self.destinations, losers, |read| Destination::new(own(&read.instance), read)),
             guards: made(self.guards, &[], |read| Guard::new(report, own(&read.instance), read)),
+            callers: made(self.callers, &[], |read| Caller::new(own(&read.instance), read)),
+            ..Config::default()
         }
     }
 }

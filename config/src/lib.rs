@@ -46,6 +46,8 @@
 mod address;
 mod broker;
 mod bus;
+mod caller;
+mod calls;
 mod catalogue;
 mod chains;
 mod conflicts;
@@ -81,8 +83,10 @@ mod top;
 mod written;
 
 pub use address::Address;
-pub use broker::{BrokerUrl, BrokerUrlError};
+pub use broker::{BrokerScheme, BrokerUrl, BrokerUrlError};
 pub use bus::Bus;
+pub use caller::Caller;
+pub use calls::{Calls, MustSign};
 pub use catalogue::{Catalogue, CheckExpression, Kind, Section};
 pub use destination::Destination;
 pub use diagnostic::{Diagnostic, Related, Severity};
@@ -90,7 +94,7 @@ pub use effective::Origin;
 pub use gpio::Gpio;
 pub use guard::Guard;
 pub use layer::Layer;
-pub use mqtt::Mqtt;
+pub use mqtt::{Mqtt, Protocol};
 pub use node::Node;
 pub use outbox::{Class, Commit, Outbox, Policy, Storage};
 pub use plugin::Plugin;
@@ -153,6 +157,10 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// `[guard.ID]`. One with a mistake is here whatever it is, because it must not be taken for none.
     pub guards: Vec<Guard>,
+    /// `[calls]`
+    pub calls: Calls,
+    /// `[caller.NAME]`. One with a mistake is here too: its name is not free.
+    pub callers: Vec<Caller>,
     /// `[plugins] paths`: folders with plugins that are not built in.
     pub plugin_paths: Vec<std::path::PathBuf>,
 }
@@ -197,11 +205,13 @@ fn read(report: &mut Report<'_>, catalogue: &Catalogue) -> Option<Config> {
     let node = Node::read(report);
     let mqtt = Mqtt::read(report);
     let outbox = Outbox::read(report);
+    let calls = Calls::read(report);
     let plugins = Plugins::read(report);
     let instances = Instances::read(report, catalogue);
     let losers = instances.check(report, catalogue);
     if report.is_fatal() {
         return None;
     }
-    Some(instances.into_config(report, &losers, node?, mqtt?, outbox?, plugins.paths))
+    let config = instances.into_config(report, &losers, node?, mqtt?);
+    Some(Config { outbox: outbox?, calls: calls?, plugin_paths: plugins.paths, ..config })
 }

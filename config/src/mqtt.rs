@@ -20,11 +20,28 @@ const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// The longest keep-alive, which MQTT counts in 16 bits of seconds.
 const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(18 * 3600);
 
+/// Which MQTT the node begins with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Protocol {
+    /// MQTT 5; a broker that knows only 3.1.1 is spoken to in that.
+    #[default]
+    #[serde(rename = "5")]
+    V5,
+    /// MQTT 3.1.1.
+    #[serde(rename = "3.1.1")]
+    V3,
+}
+
+/// The longest session: a call from last week is nobody's wish any more.
+const LONGEST_SESSION: Duration = Duration::from_secs(24 * 3600);
+
 /// The broker, and how the node talks to it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mqtt {
-    /// The broker. Nothing: the embedded one, or none at all.
-    pub url: Option<BrokerUrl>,
+    /// The brokers, the best one first. None: the embedded one, or none at all.
+    pub urls: Vec<BrokerUrl>,
+    /// Which MQTT.
+    pub protocol: Protocol,
     /// Whether the node is its own broker.
     pub embedded: bool,
     /// Where the embedded broker listens.
@@ -35,12 +52,24 @@ pub struct Mqtt {
     pub username: Option<String>,
     /// The user's password, from the key or the URL.
     pub password: Option<Secret>,
+    /// The file that has the user.
+    pub username_file: Option<PathBuf>,
     /// The file that has the password.
     pub password_file: Option<PathBuf>,
+    /// The file with the certificates of authorities.
+    pub ca_file: Option<PathBuf>,
+    /// The file with the node's certificate.
+    pub cert_file: Option<PathBuf>,
+    /// The file with the key of that.
+    pub key_file: Option<PathBuf>,
     /// The MQTT client id. Nothing: made from the node's id.
     pub client_id: Option<String>,
     /// How soon a dead connection is noticed.
     pub keep_alive: Every,
+    /// How long the broker keeps calls for a node that is away.
+    pub session_expiry: Every,
+    /// How many messages of the broker's may wait for the node.
+    pub receive_maximum: u16,
     /// Without effect since readings are kept in a journal; older files have it.
     pub queue: usize,
     /// The quality of service of readings that are news: 0 or 1.
@@ -53,15 +82,22 @@ impl Default for Mqtt {
     fn default() -> Self {
         let keys = Keys::default();
         Self {
-            url: None,
+            urls: Vec::new(),
+            protocol: keys.protocol,
             embedded: keys.embedded,
             listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
             base: keys.base,
             username: None,
             password: None,
+            username_file: None,
             password_file: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
             client_id: None,
             keep_alive: keys.keep_alive,
+            session_expiry: keys.session_expiry,
+            receive_maximum: keys.receive_maximum,
             queue: keys.queue,
             qos: keys.qos,
             backlog_rate: keys.backlog_rate,
@@ -73,8 +109,13 @@ impl Default for Mqtt {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Keys {
-    /// The broker, such as "mqtt://broker.local:1883".
+    /// The broker, such as "mqtt://broker.local:1883"; "mqtts://" with TLS, "ws://" and "wss://" over websockets.
     url: Option<String>,
+    /// Several brokers, the best one first: the node stays with one until it breaks, then tries them in order.
+    #[schemars(length(min = 1, max = 16))]
+    urls: Option<Vec<String>>,
+    /// Which MQTT to begin with; a broker that says that it knows only 3.1.1 is spoken to in that.
+    protocol: Protocol,
     /// Whether the node is its own broker.
     embedded: bool,
     /// Where the embedded broker listens.
@@ -84,15 +125,28 @@ pub(crate) struct Keys {
     base: String,
     /// The user that the broker knows.
     username: Option<String>,
+    /// A file with the user in it; "credential:NAME" for one of systemd's.
+    username_file: Option<PathBuf>,
     /// The user's password.
     password: Option<Secret>,
-    /// A file with the password in it.
+    /// A file with the password in it; "credential:NAME" for one of systemd's.
     password_file: Option<PathBuf>,
+    /// Certificates (PEM) of the authorities that the broker's may be signed by, instead of those that the system trusts.
+    ca_file: Option<PathBuf>,
+    /// The node's own certificate (PEM), where the broker wants one; read at each connection.
+    cert_file: Option<PathBuf>,
+    /// The key (PEM) of the node's certificate; "credential:NAME" for one of systemd's.
+    key_file: Option<PathBuf>,
     /// The MQTT client id.
     #[schemars(length(min = 1, max = 128))]
     client_id: Option<String>,
     /// How soon a dead connection is noticed, such as "15s".
     keep_alive: Every,
+    /// How long the broker keeps calls for a node that is away; MQTT 3.1.1 keeps none, as they would never expire there.
+    session_expiry: Every,
+    /// How many messages of the broker's may wait for the node (MQTT 5).
+    #[schemars(range(min = 1, max = 65_535))]
+    receive_maximum: u16,
     /// Without effect: readings are kept in the journal, see `[outbox]`.
     #[schemars(range(min = 64, max = 1_000_000))]
     queue: usize,
@@ -107,14 +161,22 @@ impl Default for Keys {
     fn default() -> Self {
         Self {
             url: None,
+            urls: None,
+            protocol: Protocol::V5,
             embedded: false,
             listen: None,
             base: "sedge/v1".into(),
             username: None,
+            username_file: None,
             password: None,
             password_file: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
             client_id: None,
             keep_alive: Every::secs(15),
+            session_expiry: Every::secs(30),
+            receive_maximum: 32,
             queue: 10_000,
             qos: 1,
             backlog_rate: 1000,
@@ -126,15 +188,18 @@ impl Mqtt {
     /// A number that changes when anything here does, passwords included.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let Self { url, embedded, listen, base, username, password, password_file, client_id, .. } = self;
-        let Self { keep_alive, queue, qos, backlog_rate, .. } = self;
+        let Self { urls, protocol, embedded, listen, base, username, password, client_id, .. } = self;
+        let Self { username_file, password_file, ca_file, cert_file, key_file, .. } = self;
+        let Self { keep_alive, session_expiry, receive_maximum, queue, qos, backlog_rate, .. } = self;
         let secret =
             |password: &Option<Secret>| password.as_ref().map(|password| password.expose().to_owned());
-        let url = url.as_ref().map(|BrokerUrl { host, port, username, password }| {
-            json!([host, port, username, secret(password)])
-        });
-        let who = json!([username, secret(password), password_file, client_id]);
-        fingerprint(&json!([url, embedded, listen, base, who, nanos(*keep_alive), queue, qos, backlog_rate]))
+        let shown = |url: &BrokerUrl| json!([url, secret(&url.password)]);
+        let urls: Vec<_> = urls.iter().map(shown).collect();
+        let who = json!([username, username_file, secret(password), password_file, client_id]);
+        let files = json!([ca_file, cert_file, key_file]);
+        let session = json!([nanos(*keep_alive), nanos(*session_expiry), receive_maximum, queue]);
+        let readings = json!([qos, backlog_rate]);
+        fingerprint(&json!([urls, protocol, embedded, listen, base, who, files, session, readings]))
     }
 
     /// Reads the section; nothing if it has a mistake.
@@ -164,7 +229,7 @@ impl Mqtt {
             }
         };
         let goes_elsewhere = report.document.has("/destination");
-        if read.url.is_none() && !read.embedded && !goes_elsewhere {
+        if read.urls.is_empty() && !read.embedded && !goes_elsewhere {
             let help = "add `[mqtt]` with `url = \"mqtt://…\"`, or `embedded = true`";
             let place = report.document.place("/mqtt").value;
             report.warning(place, "no broker configured: readings stay on this node").help(help);
@@ -182,13 +247,11 @@ struct Reading<'r, 'a> {
 impl Reading<'_, '_> {
     fn read(&mut self, keys: Keys) -> Mqtt {
         let default = Mqtt::default();
-        let url = keys.url.as_deref().and_then(|url| self.url(url));
-        if keys.url.is_some() && keys.embedded {
-            self.wrong(
-                "embedded",
-                "`url` and `embedded` exclude each other",
-                "the node uses one broker; keep one of them",
-            );
+        let urls = self.urls(&keys);
+        let named = if keys.url.is_some() { "url" } else { "urls" };
+        if (keys.url.is_some() || keys.urls.is_some()) && keys.embedded {
+            let message = format!("`{named}` and `embedded` exclude each other");
+            self.wrong("embedded", &message, "the node uses one broker; keep one of them");
         }
         let listen = keys.listen.as_deref().map_or(Some(default.listen), |listen| self.listen(listen));
         if keys.listen.is_some() && !keys.embedded {
@@ -211,11 +274,25 @@ impl Reading<'_, '_> {
                 &format!("expected {expected}"),
             );
         }
-        let from_url = url.as_ref().and_then(|url| url.username.as_ref());
-        if from_url.is_some() && keys.username.is_some() {
+        if keys.session_expiry.0 > LONGEST_SESSION {
+            let message = format!("{} is out of range", keys.session_expiry);
+            self.wrong("session_expiry", &message, &format!("expected at most {}", Every(LONGEST_SESSION)));
+        }
+        if keys.username.is_some() && keys.username_file.is_some() {
+            self.wrong(
+                "username_file",
+                "the user is given twice",
+                "keep one of `username` and `username_file`",
+            );
+        }
+        let from_url = urls.iter().find_map(|url| url.username.as_ref());
+        if from_url.is_some() && (keys.username.is_some() || keys.username_file.is_some()) {
             self.wrong("username", "the user stands in `url` too", "keep one of them");
         }
-        let password_of_url = url.as_ref().and_then(|url| url.password.as_ref());
+        if urls.len() > 1 && from_url.is_some() {
+            self.wrong("urls", "a user in one of several URLs", "write `username`, which is for all of them");
+        }
+        let password_of_url = urls.iter().find_map(|url| url.password.as_ref());
         let passwords = [password_of_url.is_some(), keys.password.is_some(), keys.password_file.is_some()];
         let key = if keys.password_file.is_some() { "password_file" } else { "password" };
         if passwords.into_iter().filter(|&given| given).count() > 1 {
@@ -225,34 +302,84 @@ impl Reading<'_, '_> {
                 "keep one of `url`, `password` and `password_file`",
             );
         }
+        self.tls(&keys, &urls);
         let username = keys.username.or(from_url.cloned());
-        if username.is_none() && (keys.password.is_some() || keys.password_file.is_some()) {
+        let no_user = username.is_none() && keys.username_file.is_none();
+        let given = passwords.contains(&true);
+        if given {
+            self.readable_password(&urls, named);
+        }
+        if no_user && given {
             self.wrong(key, "a password without a user", "add `username`");
         }
         Mqtt {
             username,
             password: keys.password.or(password_of_url.cloned()),
-            url,
+            urls,
+            protocol: keys.protocol,
             embedded: keys.embedded,
             listen: listen.unwrap_or(default.listen),
             base: keys.base,
+            username_file: keys.username_file,
             password_file: keys.password_file,
+            ca_file: keys.ca_file,
+            cert_file: keys.cert_file,
+            key_file: keys.key_file,
             client_id: keys.client_id,
             keep_alive,
+            session_expiry: keys.session_expiry,
+            receive_maximum: keys.receive_maximum,
             queue: keys.queue,
             qos: keys.qos,
             backlog_rate: keys.backlog_rate,
         }
     }
 
-    fn url(&mut self, url: &str) -> Option<BrokerUrl> {
+    fn urls(&mut self, keys: &Keys) -> Vec<BrokerUrl> {
+        if keys.url.is_some() && keys.urls.is_some() {
+            self.wrong("urls", "`url` and `urls` exclude each other", "write all brokers into `urls`");
+        }
+        let one = keys.url.iter().map(|url| ("url".to_owned(), url));
+        let several = keys.urls.iter().flatten().enumerate().map(|(n, url)| (format!("urls/{n}"), url));
+        let all: Vec<_> = one.chain(several).collect();
+        all.into_iter().filter_map(|(key, url)| self.url(&key, url)).collect()
+    }
+
+    fn url(&mut self, key: &str, url: &str) -> Option<BrokerUrl> {
         match BrokerUrl::parse(url) {
             Ok(url) => Some(url),
             Err(error) => {
-                self.wrong("url", &error.to_string(), "such as \"mqtt://broker.local:1883\"");
+                self.wrong(key, &error.to_string(), "such as \"mqtt://broker.local:1883\"");
                 None
             }
         }
+    }
+
+    /// The files for TLS: whether they go together, and whether anything uses them.
+    fn tls(&mut self, keys: &Keys, urls: &[BrokerUrl]) {
+        if let (Some(_), None) = (&keys.cert_file, &keys.key_file) {
+            self.wrong("cert_file", "a certificate without its key", "add `key_file`");
+        }
+        if let (None, Some(_)) = (&keys.cert_file, &keys.key_file) {
+            self.wrong("key_file", "a key without its certificate", "add `cert_file`");
+        }
+        let encrypted = urls.iter().any(|url| url.scheme.is_encrypted());
+        let files = [("ca_file", &keys.ca_file), ("cert_file", &keys.cert_file)];
+        for (key, _) in files.into_iter().filter(|(_, file)| file.is_some() && !encrypted && !urls.is_empty())
+        {
+            let place = self.report.document.place(&format!("/mqtt/{key}")).key;
+            let message = format!("`{key}` has no effect without TLS");
+            self.report.warning(place, &message).help("write `mqtts://` or `wss://` in the broker's URL");
+        }
+    }
+
+    /// A password that anybody on the way to a broker can read.
+    fn readable_password(&mut self, urls: &[BrokerUrl], key: &str) {
+        let Some(url) = urls.iter().find(|url| !url.scheme.is_encrypted() && !url.is_near()) else { return };
+        let message =
+            format!("the password goes to `{}` unencrypted: anybody on the way can read it", url.host);
+        let place = self.report.document.place(&format!("/mqtt/{key}")).value;
+        self.report.warning(place, &message).help("write `mqtts://` or `wss://`, where the broker has TLS");
     }
 
     fn listen(&mut self, listen: &str) -> Option<SocketAddr> {

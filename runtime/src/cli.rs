@@ -99,6 +99,12 @@ pub enum Command {
         #[command(subcommand)]
         command: ToolCommand,
     },
+    /// Those who sign calls of tools
+    Caller {
+        /// What to do.
+        #[command(subcommand)]
+        command: CallerCommand,
+    },
     /// The config as it is meant
     Config {
         /// What to do.
@@ -420,6 +426,37 @@ pub enum ToolCommand {
     Info(ToolName),
     /// Call a tool
     Call(CallArgs),
+    /// Who called which tool of the node on this machine, and what came of it
+    Audit(AuditArgs),
+}
+
+/// Which lines of the audit log.
+#[derive(Debug, Clone, Args)]
+pub struct AuditArgs {
+    /// Only those of so long, such as 1h
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub since: Option<Every>,
+    /// The last so many [default: 50, or all with --since]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub count: Option<usize>,
+}
+
+/// What to do with callers.
+#[derive(Debug, Subcommand)]
+pub enum CallerCommand {
+    /// Make a key pair: the private half as a file, the public half as a section for the config of nodes
+    New(NewCallerArgs),
+}
+
+/// Who it is, and where its key goes.
+#[derive(Debug, Clone, Args)]
+pub struct NewCallerArgs {
+    /// What it is called in the config of nodes
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where to write the private key [default: NAME.key]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Which tool.
@@ -442,6 +479,12 @@ pub struct CallArgs {
     /// All arguments as a JSON object
     #[arg(long, value_name = "JSON", conflicts_with = "pairs")]
     pub args: Option<String>,
+    /// Sign the call as this caller of the node's config
+    #[arg(long, value_name = "NAME", requires = "key", conflicts_with = "local")]
+    pub sign_as: Option<String>,
+    /// The file with the caller's private key
+    #[arg(long, value_name = "FILE", requires = "sign_as")]
+    pub key: Option<PathBuf>,
 }
 
 fn at_most_a_million(text: &str) -> Result<usize, String> {

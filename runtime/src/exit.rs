@@ -14,6 +14,9 @@ pub enum Failure {
     /// It tried and failed.
     #[error("{0}")]
     Failed(String),
+    /// As [`Failed`](Self::Failed): what TLS has to say against the broker, or the broker's against us.
+    #[error("{0}")]
+    Untrusted(String),
     /// There is no broker; trying again later may help.
     #[error("{0}")]
     Unreachable(String),
@@ -36,7 +39,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::NobodyReads => 0,
-            Self::Failed(_) | Self::FailedShown => 1,
+            Self::Failed(_) | Self::Untrusted(_) | Self::FailedShown => 1,
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 75,
             Self::Config(_) | Self::ConfigShown => 78,
@@ -63,6 +66,7 @@ impl From<RemoteError> for Failure {
             RemoteError::Unreachable(_) => {
                 Self::Unreachable(format!("{text}; name another one with --broker mqtt://HOST:PORT"))
             }
+            RemoteError::Tls(_) => Self::Untrusted(text),
             RemoteError::Settings(_) => Self::Usage(text),
             _ => Self::Failed(text),
         }

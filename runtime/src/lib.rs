@@ -20,10 +20,12 @@ pub mod assemble;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod buses;
+mod callers;
 pub mod catalogue;
 pub mod cli;
 pub mod commands;
 pub mod control;
+mod credentials;
 pub mod exit;
 pub mod extend;
 mod gpio;
@@ -44,7 +46,8 @@ use clap::Parser;
 pub use extend::with;
 
 use cli::{
-    Cli, Command, ConfigCommand, OutboxCommand, PluginCommand, ReadingsCommand, SensorCommand, ToolCommand,
+    CallerCommand, Cli, Command, ConfigCommand, OutboxCommand, PluginCommand, ReadingsCommand, SensorCommand,
+    ToolCommand,
 };
 use exit::Failure;
 
@@ -76,6 +79,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Plugin { command: PluginCommand::Check { path } } => {
             return commands::plugin::check(global, path.as_deref());
         }
+        Command::Caller { command: CallerCommand::New(args) } => return commands::caller::new(global, args),
+        Command::Tool { command: ToolCommand::Audit(args) } => return commands::audit::audit(global, args),
         Command::Version => return commands::version::version(global),
         _ => {}
     }
@@ -147,6 +152,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Other(words) => in_time(global, commands::other::other(global, words)).await,
             Command::Check(_) | Command::Sensor { .. } | Command::Config { .. } | Command::Version => Ok(()),
             Command::Plugin { command: PluginCommand::Check { .. } } => Ok(()),
+            Command::Caller { .. } | Command::Tool { command: ToolCommand::Audit(_) } => Ok(()),
         }
     });
     // A thread that a driver blocks must not keep the process from ending.

@@ -13,7 +13,7 @@ use tracing_subscriber::{Layer, fmt};
 use crate::cli::{Cli, Colour, Command, Global};
 
 /// What libraries say at these levels is no operator's matter.
-const QUIET: &str = "kameo=warn,rumqttc=error,mqtt5=error,mqtt5_protocol=error";
+const QUIET: &str = "kameo=warn,rustls=error,mqtt5=error,mqtt5_protocol=error";
 
 /// Installs the log. A second call changes nothing.
 pub(crate) fn install(cli: &Cli) {

@@ -6,6 +6,8 @@
 mod broker;
 #[path = "../../plugins/mqtt/tests/promises/support/brokers.rs"]
 mod brokers;
+#[path = "promises/callers.rs"]
+mod callers;
 #[path = "promises/commands.rs"]
 mod commands;
 #[path = "promises/contract.rs"]

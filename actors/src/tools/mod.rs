@@ -11,6 +11,7 @@
 //! longer than its limit, and never runs twice.
 
 pub mod guard;
+mod record;
 mod wake;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ use crate::plugins::actor::{CallTool, PluginActor};
 use crate::state::{NodeState, node_counter, node_itself};
 pub use guard::Guard;
 use guard::{Admission, Guards};
+use record::Witness;
 pub(crate) use wake::Wake;
 
 /// What a call may take beyond the tool's own limit: its way there and back.
@@ -234,6 +236,8 @@ impl ToolRegistry {
         let open = Arc::new(AtomicBool::new(true));
         let call = ToolCall { progress: call.progress.while_open(&open), ..call };
         let entry = self.find(&call.tool);
+        let changes = entry.as_ref().is_ok_and(|entry| !entry.tool.annotations.read_only);
+        let witness = changes.then(|| Witness::new(&self.state, &call));
         let by = entry.as_ref().ok().map(|entry| entry.owner.clone());
         let result = match entry {
             Ok(entry) => self.run(entry, call.clone()).await,
@@ -249,6 +253,11 @@ impl ToolRegistry {
                 ToolOutcome { result: Err(denied(&by, &reason)), ..message }
             }
         };
+        match witness {
+            Some(witness) => witness.tell(&outcome).await,
+            None if outcome.result.is_err() => Witness::new(&self.state, &call).tell(&outcome).await,
+            None => {}
+        }
         self.counts.calls.inc();
         if let Some(seconds) = &self.counts.seconds {
             seconds.observe(outcome.took.as_secs_f64());

@@ -19,7 +19,7 @@ fn a_mistake_in_the_node_the_broker_or_the_top_level_is_fatal() {
         "[node]\nid = 'Pi_Kitchen'",
         "[node]\nlabels = { a = 1 }",
         "node = 7",
-        "[mqtt]\nurl = 'mqtts://h'",
+        "[mqtt]\nurl = 'http://h'",
         "[mqtt]\nurl = 'mqtt://h'\nembedded = true",
         "[mqtt]\nbase = 'a/#'",
         "[mqtt]\nkeep_alive = '1s'",
@@ -28,6 +28,17 @@ fn a_mistake_in_the_node_the_broker_or_the_top_level_is_fatal() {
         "[mqtt]\nurl = 'mqtt://a:b@h'\nusername = 'a'",
         "[mqtt]\nusername = 'a'\npassword = 'x'\npassword_file = 'f'",
         "[mqtt]\nembedded = true\nlisten = '1883'",
+        "[mqtt]\nurl = 'mqtt://h'\nurls = ['mqtt://i']",
+        "[mqtt]\nurls = ['mqtt://h', 'mqtt//i']",
+        "[mqtt]\nurls = ['mqtt://h', 'mqtt://a:b@i']",
+        "[mqtt]\nurls = []",
+        "[mqtt]\nurls = ['mqtt://h']\nembedded = true",
+        "[mqtt]\nprotocol = '4'",
+        "[mqtt]\nreceive_maximum = 0",
+        "[mqtt]\nsession_expiry = '2d'",
+        "[mqtt]\nusername = 'a'\nusername_file = 'f'",
+        "[mqtt]\nurl = 'mqtts://h'\ncert_file = 'f'",
+        "[mqtt]\nurl = 'mqtts://h'\nkey_file = 'f'",
         "sensor = 7",
         "[[sensor]]",
         "config_version = 0",
@@ -37,6 +48,28 @@ fn a_mistake_in_the_node_the_broker_or_the_top_level_is_fatal() {
         let outcome = parse(text);
         assert!(outcome.config.is_none() && outcome.diagnostics.iter().any(|d| d.fatal), "{text}");
     }
+}
+
+#[test]
+fn a_password_that_anybody_on_the_way_can_read_is_warned_of() {
+    let told = |url: &str| {
+        let outcome = parse(&format!("[mqtt]\nurl = '{url}'\nusername = 'a'\npassword = 'b'"));
+        assert!(outcome.config.is_some(), "{url}");
+        lines(&outcome).iter().any(|line| line.contains("unencrypted"))
+    };
+    for url in ["mqtt://broker.example.com", "ws://8.8.8.8/mqtt"] {
+        assert!(told(url), "{url}");
+    }
+    for url in ["mqtts://broker.example.com", "wss://8.8.8.8", "mqtt://broker.local", "mqtt://192.168.1.2"] {
+        assert!(!told(url), "{url}");
+    }
+}
+
+#[test]
+fn files_for_tls_without_tls_are_warned_of() {
+    let outcome = parse("[mqtt]\nurl = 'mqtt://h'\nca_file = '/ca.pem'");
+    assert!(lines(&outcome)[0].contains("`ca_file` has no effect without TLS"));
+    assert!(lines(&parse("[mqtt]\nurl = 'mqtts://h'\nca_file = '/ca.pem'")).is_empty());
 }
 
 #[test]

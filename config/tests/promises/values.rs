@@ -29,7 +29,7 @@ fn the_first_example_of_the_readme_has_no_mistake() {
     assert_eq!(lines(&outcome), [""; 0]);
     let config = outcome.config.expect("no mistake");
     assert_eq!(config.node.id.as_ref().map(|id| id.as_str()), Some("pi-kitchen"));
-    assert_eq!(config.mqtt.url.as_ref().map(ToString::to_string), Some("mqtt://broker.local:1883".into()));
+    assert_eq!(config.mqtt.urls.first().map(ToString::to_string), Some("mqtt://broker.local:1883".into()));
     let [sensor] = config.sensors.as_slice() else { panic!("one sensor") };
     assert_eq!(
         (sensor.id.as_str(), sensor.kind.as_str(), sensor.bus.as_deref()),

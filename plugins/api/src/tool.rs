@@ -109,6 +109,8 @@ pub struct ToolCall {
     pub args: Json,
     /// Who calls, as far as known: a node, a client, `cli`.
     pub from: String,
+    /// Whether a signature has proved that it is this caller. A name alone proves nothing.
+    pub verified: bool,
     /// How long the caller waits; none takes the tool's own limit.
     pub timeout: Option<Duration>,
     /// Where a tool that takes long says how far it is.
@@ -123,6 +125,7 @@ impl ToolCall {
             id: String::new(),
             args,
             from: String::new(),
+            verified: false,
             timeout: None,
             progress: Progress::default(),
         }

@@ -32,6 +32,11 @@ impl Backoff {
         wait
     }
 
+    /// The wait before another broker is tried: no failure of that one yet.
+    pub(crate) fn brief(&mut self) -> Duration {
+        FIRST.mul_f64(self.random.f64())
+    }
+
     /// The wait after a failure that needs a person.
     pub(crate) fn slow(&mut self) -> Duration {
         SLOW + (LONGEST - SLOW).mul_f64(self.random.f64())

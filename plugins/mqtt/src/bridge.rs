@@ -4,7 +4,7 @@
 //! # async fn start(ctx: sedge_plugin::Context) -> Result<(), sedge_plugin::PluginError> {
 //! use sedge_mqtt::{MqttBridge, Settings};
 //! use sedge_plugin::Plugin;
-//! let settings = Settings { host: "broker.lan".into(), ..Settings::default() };
+//! let settings = Settings::at("broker.lan", 1883);
 //! let bridge = MqttBridge::setup(&settings, ctx).await?;
 //! # Ok(()) }
 //! ```
@@ -21,10 +21,12 @@ use sedge_plugin::{Category, Context, Manifest, Plugin, PluginError, PluginStatu
 use tokio::sync::watch;
 
 use crate::backoff::Backoff;
+use crate::choice::Choice;
 use crate::connection::{Driver, Line, Sleep, Source};
-use crate::desk::{DEFAULT_DEADLINE, Desk};
-use crate::link::{LinkOptions, Message};
+use crate::desk::Desk;
+use crate::link::{JSON, LinkOptions, Message, Qos};
 use crate::mirror::Mirror;
+use crate::nonces;
 use crate::outbox::Rank;
 use crate::settings::Settings;
 use crate::wire::{self, OFFLINE, ONLINE, Topics};
@@ -64,24 +66,21 @@ impl Plugin for MqttBridge {
         let topics = Topics::new(base, node.clone());
         let cursor =
             ctx.cursor().ok_or_else(|| PluginError::failed("the node keeps no journal to publish from"))?;
-        let line = Line::new(topics.clone());
+        let line =
+            Line::new(topics.clone(), if settings.qos == 0 { Qos::AtMostOnce } else { Qos::AtLeastOnce });
         line.state(Rank::Status, topics.status(), ONLINE.into());
         let mirror = Mirror::new(topics.clone(), line.clone(), ctx.clone());
         mirror.everything();
 
-        let desk = Desk::new(ctx.clone(), topics.clone(), line.clone());
+        let (desk, claims) = Desk::new(ctx.clone(), topics.clone(), line.clone(), settings.calls.clone());
         let (alive, watcher) = watch::channel(());
         let driver = Driver {
             options: LinkOptions {
-                host: settings.host.clone(),
-                port: settings.port,
-                client_id: settings.client_id.clone().unwrap_or_else(|| format!("sedge-{node}")),
-                login: settings.login(),
-                keep_alive: settings.keep_alive.0,
-                // A call that names no deadline has this one: the broker keeps none for longer.
-                session: Some(DEFAULT_DEADLINE),
+                session: Some(settings.session_expiry.0),
                 will: Some((topics.status(), OFFLINE)),
+                ..settings.link(settings.client_id.clone().unwrap_or_else(|| format!("sedge-{node}")))
             },
+            choice: Choice::new(settings.brokers.clone()),
             topics: topics.clone(),
             clock: ctx.clock(),
             line: line.clone(),
@@ -96,6 +95,7 @@ impl Plugin for MqttBridge {
             was_connected: false,
             alive,
         };
+        ctx.spawn(nonces::keep(ctx.clone(), claims));
         ctx.spawn(desk.account(cursor, sleep(&ctx)));
         ctx.spawn(driver.run());
         ctx.spawn(mirror.clone().refresh());
@@ -190,7 +190,7 @@ impl Observer<topics::EventRaised> for MqttBridge {
         let (topic, ts) = (self.topics.event(kind.as_str()), self.ctx.clock().wall_ms());
         let (kind, text, data) = (kind.to_string(), text.clone(), data.clone());
         let payload = wire::json(&wire::Event { ts, kind, severity: *severity, text, data });
-        self.line.message(Message { topic, payload, json: true, ..Message::default() });
+        self.line.message(Message { topic, payload, content_type: JSON, ..Message::default() });
         Ok(())
     }
 }

@@ -5,8 +5,7 @@
 //!                                                            └── tells the Listener: up, down, a message
 //! ```
 //!
-//! Why not the library's own reconnect: it forgets what it was given when the broker has lost the session. Here what
-//! is not acknowledged stays in the outbox, whatever happens to the connection.
+//! What is not acknowledged stays in the outbox, whatever happens to the connection.
 //!
 //! A listener is called from the driver's task and must return at once; nothing here waits for a plugin, and a plugin
 //! that puts something into the outbox never waits for the broker.
@@ -22,7 +21,8 @@ use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
-use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message};
+use crate::choice::Choice;
+use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message, Qos};
 use crate::outbox::{Next, Outbox, Rank, Refused, Wish};
 use crate::wire::Topics;
 
@@ -45,6 +45,9 @@ const STEADY: Duration = Duration::from_secs(30);
 /// So many unsteady ones after another are no accident.
 const SUSPICIOUS: u32 = 3;
 
+/// So many connections that were cut between our SUBSCRIBE and its answer, one after another: without it, then.
+const CUT_SUBSCRIBING: u32 = 3;
+
 /// How long the broker may take to say what it has retained.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -60,6 +63,8 @@ pub(crate) trait Listener: Send + Sync {
     fn up(&self);
     /// Not connected, and why. Told again when the reason becomes another.
     fn down(&self, fault: &Fault);
+    /// Connected, and no calls can come: the broker cuts a connection on which the node subscribes to them.
+    fn deaf(&self);
     /// A message came.
     fn message(&self, message: Incoming);
     /// The broker refuses readings, and why; none when it takes them again.
@@ -94,8 +99,8 @@ struct Shared {
 
 impl Line {
     /// Empty.
-    pub(crate) fn new(topics: Topics) -> Self {
-        let outbox = Mutex::new(Outbox::new(topics));
+    pub(crate) fn new(topics: Topics, qos: Qos) -> Self {
+        let outbox = Mutex::new(Outbox::new(topics, qos));
         let (changed, refused) = (Notify::new(), Mutex::default());
         let (closing, started) = (AtomicBool::new(false), AtomicBool::new(false));
         Self(Arc::new(Shared { outbox, changed, closing, started, refused }))
@@ -188,7 +193,9 @@ impl Line {
 
 /// Keeps the connection, until the [`Line`] is closed.
 pub(crate) struct Driver<L> {
+    /// How to connect; to which broker, the choice says.
     pub(crate) options: LinkOptions,
+    pub(crate) choice: Choice,
     pub(crate) topics: Topics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) line: Line,
@@ -213,6 +220,7 @@ impl<L: Listener> Driver<L> {
     pub(crate) async fn run(mut self) {
         let mut course = Course::default();
         while !self.alive.is_closed() && !self.line.closing() {
+            self.options.broker = self.choice.current().clone();
             let mut link = Link::open(&self.options);
             let end = self.serve(&mut link, &mut course).await;
             drop(link);
@@ -223,16 +231,24 @@ impl<L: Listener> Driver<L> {
             self.give_up(&entries, Cause::PutAside);
             let fault = match end {
                 End::Parted => return,
-                End::Fault(Fault::Lost(_)) if course.unsteady >= SUSPICIOUS => {
+                End::Fault(Fault::Lost(_))
+                    if course.unsteady >= SUSPICIOUS && course.cut_subscribing == 0 =>
+                {
                     Fault::Unsteady { id: self.options.client_id.clone(), times: course.unsteady }
                 }
                 End::Fault(fault) => fault,
+            };
+            // Steady until now: the best broker comes first again. Else the next one has its turn.
+            let another = match course.connected && course.unsteady == 0 {
+                true => self.choice.begin_again(),
+                false => self.choice.next(),
             };
             self.tell(&fault, &mut course);
             if self.line.closing() {
                 return;
             }
             let wait = match fault {
+                _ if another => self.backoff.brief(),
                 Fault::Login(_) | Fault::TakenOver(_) | Fault::Unsteady { .. } => self.backoff.slow(),
                 _ => self.backoff.next(),
             };
@@ -266,8 +282,11 @@ impl<L: Listener> Driver<L> {
                 continue;
             };
             if !leaving {
-                self.hand_over(link, granted, &mut complaints);
-                self.fetch(&mut fetch);
+                // Alone, so that it is known what the connection is cut for.
+                if course.cut_subscribing == 0 || course.deaf || sweep.calls_answered || self.line.closing() {
+                    self.hand_over(link, granted, &mut complaints);
+                    self.fetch(&mut fetch);
+                }
                 if self.line.closing() && self.is_done(&fetch) {
                     leaving = link.publish(FAREWELL, self.farewell());
                 } else {
@@ -299,7 +318,8 @@ impl<L: Listener> Driver<L> {
                     steady = Box::pin(std::future::pending());
                     self.backoff.reset();
                     course.unsteady = 0;
-                    self.connected(course);
+                    course.cut_subscribing = 0;
+                    self.connected(course, granted);
                     if let Some(reason) = refusing.values().next() {
                         self.listener.refusing(Some(reason));
                     }
@@ -317,8 +337,9 @@ impl<L: Listener> Driver<L> {
                     self.answered(token, ack, &mut complaints, &mut refusing, course);
                 }
                 LinkEvent::Subscribed(granted) => {
+                    course.cut_subscribing = 0;
                     // The first one asked for is the calls.
-                    if !std::mem::replace(&mut sweep.calls_answered, true) {
+                    if !course.deaf && !std::mem::replace(&mut sweep.calls_answered, true) {
                         if !granted {
                             complain(
                                 &mut complaints,
@@ -337,7 +358,10 @@ impl<L: Listener> Driver<L> {
                 }
                 LinkEvent::Up(_) => {}
                 LinkEvent::Parted => return End::Parted,
-                LinkEvent::Down(fault) => return End::Fault(fault),
+                LinkEvent::Down(fault) => {
+                    course.ended(&fault, sweep.calls_answered);
+                    return End::Fault(fault);
+                }
             }
         }
     }
@@ -355,13 +379,16 @@ impl<L: Listener> Driver<L> {
         };
         match event {
             LinkEvent::Up(granted) => {
-                link.subscribe(&self.topics.calls());
+                course.deaf = course.cut_subscribing >= CUT_SUBSCRIBING;
+                if !course.deaf {
+                    link.subscribe(&self.topics.calls());
+                }
                 self.begin(granted.max_packet_bytes);
                 course.unsteady += 1;
                 *steady = (self.sleep)(STEADY);
                 // Where it was cut off again and again, one more connection is no news.
                 if course.told != Some(Kind::Unsteady) {
-                    self.connected(course);
+                    self.connected(course, granted);
                 }
                 Ok(Some(granted))
             }
@@ -455,7 +482,11 @@ impl<L: Listener> Driver<L> {
         loop {
             let next = {
                 let mut outbox = self.line.outbox();
-                if outbox.flying() >= limits.window { Next::Nothing } else { outbox.next() }
+                if outbox.flying() >= limits.window || !link.has_room() {
+                    Next::Nothing
+                } else {
+                    outbox.next()
+                }
             };
             match next {
                 Next::Nothing => break,
@@ -532,13 +563,20 @@ impl<L: Listener> Driver<L> {
         Message { topic, payload: payload.into(), retain: true, ..Message::default() }
     }
 
-    fn connected(&self, course: &mut Course) {
+    fn connected(&self, course: &mut Course, limits: Limits) {
         if std::mem::replace(&mut course.connected, true) {
             return;
         }
         course.told = None;
-        info!(host = %self.options.host, port = self.options.port, "Connected to the broker.");
+        info!(broker = %self.options.broker, mqtt = %limits.version, "Connected to the broker.");
         self.listener.up();
+        if course.deaf {
+            warn!(
+                topic = self.topics.calls(),
+                "The broker cuts the connection when the node subscribes to its calls; going on without them."
+            );
+            self.listener.deaf();
+        }
     }
 
     /// Another kind of fault is news; the same one is not.
@@ -551,8 +589,7 @@ impl<L: Listener> Driver<L> {
         // A lost connection that cannot be made again is one piece of news.
         let follows = (before, course.told) == (Some(Kind::Lost), Some(Kind::Unreachable));
         if !follows && !self.line.closing() {
-            let (host, port) = (self.options.host.as_str(), self.options.port);
-            warn!(host, port, error = %fault, "Not connected to the broker; trying again.");
+            warn!(broker = %self.options.broker, error = %fault, "Not connected to the broker; trying again.");
         }
         self.listener.down(fault);
     }
@@ -606,12 +643,33 @@ struct Course {
     told: Option<Kind>,
     /// Connections that ended soon after they began, one after another.
     unsteady: u32,
+    /// Connections that ended between our SUBSCRIBE and its answer, one after another.
+    cut_subscribing: u32,
+    /// Whether this connection goes without the subscription to calls.
+    deaf: bool,
+}
+
+impl Course {
+    /// A connection that was up has ended.
+    fn ended(&mut self, fault: &Fault, calls_answered: bool) {
+        if self.deaf {
+            // Once more with it: the broker may have learnt better.
+            self.cut_subscribing = CUT_SUBSCRIBING - 1;
+        } else if matches!(fault, Fault::Lost(_)) && !calls_answered {
+            self.cut_subscribing += 1;
+        }
+        if self.cut_subscribing >= CUT_SUBSCRIBING {
+            // It is known why.
+            self.unsteady = 0;
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Unreachable,
     Lost,
+    Tls,
     Login,
     TakenOver,
     Unsteady,
@@ -622,6 +680,7 @@ fn kind(fault: &Fault) -> Kind {
     match fault {
         Fault::Unreachable(_) => Kind::Unreachable,
         Fault::Lost(_) => Kind::Lost,
+        Fault::Tls(_) => Kind::Tls,
         Fault::Login(_) => Kind::Login,
         Fault::TakenOver(_) => Kind::TakenOver,
         Fault::Unsteady { .. } => Kind::Unsteady,

@@ -9,20 +9,28 @@
 //! assert!(Request::parse(br#"{"args":{"on":true}}"#).is_ok());
 //! ```
 //!
-//! No sensor knows this crate; a node without a broker runs on. The client library is known to one file, `link.rs`.
+//! No sensor knows this crate; a node without a broker runs on. The client is in `link/`, on the
+//! bytes of `packet/`; nothing else knows either.
 
 mod backoff;
 mod bridge;
+mod bucket;
 mod calls;
+mod choice;
 mod connection;
 mod desk;
+mod gate;
 mod link;
 mod lost;
 mod mirror;
+mod nonces;
 mod outbox;
+pub mod packet;
 pub mod remote;
 mod settings;
+mod tally;
 pub mod wire;
 
 pub use bridge::MqttBridge;
-pub use settings::{Settings, SettingsError};
+pub use gate::{CallRules, Caller, MustSign};
+pub use settings::{Broker, Scheme, Settings, SettingsError, Version};

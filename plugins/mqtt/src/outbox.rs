@@ -18,7 +18,7 @@ use std::ops::Range;
 use sedge_plugin::Id;
 use sedge_plugin::journal::{Batch, Entry, Loss};
 
-use crate::link::{MAX_PACKET_BYTES, Message};
+use crate::link::{JSON, MAX_PACKET_BYTES, Message, Qos};
 use crate::wire::{self, ReadingFrame, Topics};
 
 /// Results and events that may wait; as many refusals.
@@ -129,6 +129,8 @@ pub(crate) struct Wish {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     topics: Topics,
+    /// Of readings that are news.
+    qos: Qos,
     /// The largest packet that the broker takes, as far as is known.
     limit: usize,
     states: BTreeMap<Key, State>,
@@ -156,9 +158,10 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// Empty.
-    pub(crate) fn new(topics: Topics) -> Self {
+    pub(crate) fn new(topics: Topics, qos: Qos) -> Self {
         Self {
             topics,
+            qos,
             limit: MAX_PACKET_BYTES,
             states: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -414,7 +417,8 @@ impl Outbox {
         if let Some(entry) = self.live.pop_front_if(|_| !suspect) {
             let topic = self.topics.reading(&entry.reading.sensor);
             let payload = wire::json(&ReadingFrame::from(&*entry.reading));
-            return Some((Message { topic, payload, json: true, ..Message::default() }, Flying::Live(entry)));
+            let message = Message { topic, payload, qos: self.qos, content_type: JSON, ..Message::default() };
+            return Some((message, Flying::Live(entry)));
         }
         if self.allowance == Some(0) {
             return None;
@@ -423,7 +427,10 @@ impl Outbox {
         self.allowance = self.allowance.map(|left| left.saturating_sub(entries.len()));
         payload.push(b']');
         let topic = self.topics.backlog(&sensor);
-        Some((Message { topic, payload, json: true, ..Message::default() }, Flying::Backlog(sensor, entries)))
+        Some((
+            Message { topic, payload, content_type: JSON, ..Message::default() },
+            Flying::Backlog(sensor, entries),
+        ))
     }
 
     fn dirty_state(&mut self) -> Option<(Message, Flying)> {
@@ -431,8 +438,8 @@ impl Outbox {
             let key = self.dirty.pop_first()?;
             let Some(state) = self.states.get(&key) else { continue };
             let (topic, payload) = (key.1.clone(), state.payload.clone());
-            let json = key.0 != Rank::Status && !payload.is_empty();
-            let message = Message { topic, payload, retain: true, json, ..Message::default() };
+            let content_type = JSON.filter(|_| key.0 != Rank::Status && !payload.is_empty());
+            let message = Message { topic, payload, retain: true, content_type, ..Message::default() };
             let version = state.version;
             return Some((message, Flying::State(key, version)));
         }

@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+pub mod audit;
+pub mod caller;
 pub mod check;
 pub mod config;
 pub mod demo;

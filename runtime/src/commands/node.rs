@@ -1,13 +1,14 @@
 //! A node as the commands start it: from a config, with or without a broker.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sedge_actors::{Node, RunningNode, Surroundings};
-use sedge_config::{Config, Mqtt};
+use sedge_config::{BrokerScheme, BrokerUrl, Config, Mqtt, Protocol};
 use sedge_hal::SystemClock;
+use sedge_mqtt::{Broker, Scheme, Settings, Version};
 use sedge_plugin::clock::rfc3339;
 use sedge_plugin::journal::Journal;
 use sedge_plugin::{Boot, Clock, Id, NodeInfo, Secret};
@@ -19,10 +20,7 @@ use crate::exit::Failure;
 use crate::http::SharedHttp;
 use crate::load::only_plugins;
 use crate::outbox::{Home, Outbox};
-use crate::{place, requirements};
-
-/// Bytes of a file with a password.
-const MOST_PASSWORD_BYTES: u64 = 64 * 1024;
+use crate::{credentials, place, requirements};
 
 /// A node that is ready to start.
 pub struct Prepared {
@@ -93,54 +91,69 @@ impl Prepared {
 }
 
 /// The bridge of a config, with what changes when its settings do.
-pub fn bridge(mqtt: &Mqtt, host: &str, port: u16) -> Result<Bridge, Failure> {
-    let settings = settings(mqtt, host, port)?;
-    // With what stands in the password's file: it may change while its name stays.
+pub fn bridge(mqtt: &Mqtt, brokers: Vec<Broker>) -> Result<Bridge, Failure> {
+    let shown: Vec<String> = brokers.iter().map(ToString::to_string).collect();
+    let settings = settings(mqtt, brokers)?;
+    // With what stands in the files of user and password: it may change while their names stay.
     let password = settings.password.as_ref().map(Secret::expose).unwrap_or_default();
-    let fingerprint = format!("{:x} {host}:{port} {password}", mqtt.fingerprint());
+    let user = settings.username.as_deref().unwrap_or_default();
+    let fingerprint = format!("{:x} {shown:?} {user} {password}", mqtt.fingerprint());
     Ok((settings, sedge_plugin::fnv1a(fingerprint.as_bytes())))
 }
 
-/// What a client must be told, for a broker at `host`.
-pub fn settings(mqtt: &Mqtt, host: &str, port: u16) -> Result<sedge_mqtt::Settings, Failure> {
-    let password = match (&mqtt.password, &mqtt.password_file) {
-        (Some(password), _) => Some(password.clone()),
-        (None, Some(file)) => Some(read_password(file)?),
-        (None, None) => None,
-    };
-    let settings = sedge_mqtt::Settings {
-        host: host.into(),
-        port,
+/// What a client must be told, for these brokers.
+pub fn settings(mqtt: &Mqtt, brokers: Vec<Broker>) -> Result<Settings, Failure> {
+    let login = credentials::login(mqtt)?;
+    let file = |file: &Option<PathBuf>| file.as_deref().map(credentials::path).transpose();
+    let settings = Settings {
+        brokers,
+        version: match mqtt.protocol {
+            Protocol::V5 => Version::V5,
+            Protocol::V3 => Version::V3,
+        },
         base: mqtt.base.clone(),
         client_id: mqtt.client_id.clone(),
-        username: mqtt.username.clone(),
-        password,
+        username: login.username,
+        password: login.password,
+        ca_file: file(&mqtt.ca_file)?,
+        cert_file: file(&mqtt.cert_file)?,
+        key_file: file(&mqtt.key_file)?,
         keep_alive: mqtt.keep_alive,
+        session_expiry: mqtt.session_expiry,
+        receive_maximum: mqtt.receive_maximum,
+        qos: mqtt.qos,
         backlog_rate: mqtt.backlog_rate,
+        ..Settings::default()
     };
     settings.check().map_err(|error| Failure::Config(format!("[mqtt]: {error}")))?;
     Ok(settings)
 }
 
+/// The brokers that URLs name.
+pub fn brokers(urls: &[BrokerUrl]) -> Vec<Broker> {
+    let scheme = |url: &BrokerUrl| match url.scheme {
+        BrokerScheme::Mqtt => Scheme::Mqtt,
+        BrokerScheme::Mqtts => Scheme::Mqtts,
+        BrokerScheme::Ws => Scheme::Ws,
+        BrokerScheme::Wss => Scheme::Wss,
+    };
+    let broker = |url: &BrokerUrl| Broker {
+        scheme: scheme(url),
+        host: url.host.clone(),
+        port: url.port,
+        path: url.path.clone(),
+    };
+    urls.iter().map(broker).collect()
+}
+
 /// The bridge's settings for a broker inside this process.
 pub fn bridge_to(mqtt: &Mqtt, broker: SocketAddr) -> Result<Bridge, Failure> {
-    bridge(mqtt, &host_of(broker), broker.port())
+    bridge(mqtt, vec![Broker::at(host_of(broker), broker.port())])
 }
 
 /// The host under which this process reaches an address that it listens at.
 pub fn host_of(broker: SocketAddr) -> String {
     if broker.ip().is_unspecified() { "127.0.0.1".into() } else { broker.ip().to_string() }
-}
-
-fn read_password(file: &Path) -> Result<sedge_plugin::Secret, Failure> {
-    let at = std::fs::metadata(file);
-    if at.is_ok_and(|at| !at.is_file() || at.len() > MOST_PASSWORD_BYTES) {
-        let shown = file.display();
-        return Err(Failure::Config(format!("[mqtt] password_file {shown}: not a file with a password")));
-    }
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::Config(format!("[mqtt] password_file {}: {error}", file.display())))?;
-    Ok(sedge_plugin::Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
 /// The id of this host.

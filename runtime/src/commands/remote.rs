@@ -1,6 +1,7 @@
 //! How a command reaches a broker, and which node it means.
 
 use sedge_config::{BrokerUrl, Mqtt};
+use sedge_mqtt::Broker;
 use sedge_mqtt::remote::Remote;
 use sedge_plugin::Id;
 
@@ -12,23 +13,25 @@ use crate::load::{find, load};
 /// Connects to the broker that is named, else to the config's, else to the one on this machine.
 pub async fn connect(global: &Global) -> Result<Remote, Failure> {
     let mqtt = configured(global)?;
-    let settings = match (&global.broker, &mqtt.url) {
-        (Some(url), _) => {
+    let settings = match &global.broker {
+        Some(url) => {
             let url = BrokerUrl::parse(url).map_err(|error| Failure::Usage(format!("--broker: {error}")))?;
             let (username, password) = (url.username.clone(), url.password.clone());
-            let mqtt = Mqtt { username, password, password_file: None, ..mqtt };
-            node::settings(&mqtt, &url.host, url.port)?
+            let mqtt = Mqtt { username, password, username_file: None, password_file: None, ..mqtt };
+            node::settings(&mqtt, node::brokers(&[url]))?
         }
-        (None, Some(url)) => node::settings(&mqtt, &url.host, url.port)?,
-        (None, None) => node::settings(&mqtt, &node::host_of(mqtt.listen), mqtt.listen.port())?,
+        None if mqtt.urls.is_empty() => {
+            node::settings(&mqtt, vec![Broker::at(node::host_of(mqtt.listen), mqtt.listen.port())])?
+        }
+        None => node::settings(&mqtt, node::brokers(&mqtt.urls))?,
     };
     let client_id = format!("sedge-cli-{}-{}", node::host_id(), std::process::id());
-    let broker = format!("mqtt://{}:{}", settings.host, settings.port);
+    let brokers: Vec<String> = settings.brokers.iter().map(ToString::to_string).collect();
     let connected = Remote::connect(&settings, &client_id).await;
     // The same from call to call, so that a guard can name it.
     let named = connected.map(|remote| remote.calling_as(&format!("cli@{}", node::host_id())));
     named.map_err(|error| match Failure::from(error) {
-        Failure::Unreachable(text) => Failure::Unreachable(format!("{broker}: {text}")),
+        Failure::Unreachable(text) => Failure::Unreachable(format!("{}: {text}", brokers.join(", "))),
         other => other,
     })
 }

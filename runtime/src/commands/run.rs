@@ -147,7 +147,7 @@ fn tell_of_restriction(config: &Config) {
     let ids = ids.chain(config.processors.iter().map(|it| &it.id));
     let ids = ids.chain(config.destinations.iter().map(|it| &it.id));
     let ids = ids.chain(config.plugins.iter().map(|it| &it.id)).map(Id::as_str);
-    let known: Vec<&str> = ids.chain(["mqtt", "history", "plausible", "system"]).collect();
+    let known: Vec<&str> = ids.chain(["audit", "mqtt", "history", "plausible", "system"]).collect();
     warn!(plugins = named.join(","), "SEDGE_LOAD_PLUGINS is set: no other plugin is started.");
     for name in named.iter().filter(|name| !known.contains(&name.as_str())) {
         let near = sedge_plugin::schema::nearest(name, known.iter().copied()).unwrap_or("-");
@@ -166,10 +166,10 @@ fn say_how_it_runs(running: &RunningNode) {
 
 /// The bridge to the broker of the config, or to the one inside.
 fn bridge(mqtt: &Mqtt, inside: Option<SocketAddr>) -> Result<Option<Bridge>, Failure> {
-    match (inside, &mqtt.url) {
-        (Some(address), _) => node::bridge_to(mqtt, address).map(Some),
-        (None, Some(url)) => node::bridge(mqtt, &url.host, url.port).map(Some),
-        (None, None) => Ok(None),
+    match inside {
+        Some(address) => node::bridge_to(mqtt, address).map(Some),
+        None if mqtt.urls.is_empty() => Ok(None),
+        None => node::bridge(mqtt, node::brokers(&mqtt.urls)).map(Some),
     }
 }
 
@@ -287,9 +287,9 @@ fn overridden(mut config: Config, global: &Global) -> Result<Config, Failure> {
         config.mqtt.embedded = false;
         if url.username.is_some() {
             (config.mqtt.username, config.mqtt.password) = (url.username.clone(), url.password.clone());
-            config.mqtt.password_file = None;
+            (config.mqtt.username_file, config.mqtt.password_file) = (None, None);
         }
-        config.mqtt.url = Some(url);
+        config.mqtt.urls = vec![url];
     }
     if let Some(id) = &global.node {
         config.node.id = Some(Id::new(id).map_err(|error| usage("node", &error))?);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sedge_mqtt::remote::Remote;
-use sedge_mqtt::wire::{Answer, ResultFrame};
+use sedge_mqtt::wire::{Answer, ResultFrame, Signer};
 use sedge_plugin::schema::nearest;
 use sedge_plugin::{Id, Name, Progress, Tool};
 use serde_json::{Map, Value as Json, json};
@@ -78,7 +78,11 @@ pub async fn call(global: &Global, args: &CallArgs) -> Result<(), Failure> {
         ),
         None => Given::Pairs(pairs(&args.pairs)?),
     };
-    let way = Way::find(global).await?;
+    let signer = match (&args.sign_as, &args.key) {
+        (Some(name), Some(file)) => Some(super::caller::signer(name, file)?),
+        _ => None,
+    };
+    let way = Way::find(global).await?.signing(signer);
     let (node, tool) = find(global, &way, &args.tool.name).await?;
     let arguments = given.fitted_to(&tool);
     let own = Duration::from_millis(tool.timeout_ms) + Duration::from_secs(2);
@@ -122,6 +126,14 @@ impl Way {
                 Err(Failure::Unreachable(format!("{text}; or ask the node on this machine with --local")))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// The same; calls over the broker are signed.
+    fn signing(self, signer: Option<Signer>) -> Self {
+        match (self, signer) {
+            (Self::Broker(remote), Some(signer)) => Self::Broker(remote.signing_as(signer)),
+            (way, _) => way,
         }
     }
 

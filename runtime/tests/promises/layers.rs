@@ -38,7 +38,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("sedge-journal", &["tokio", "kameo", "rumqttc", "serde", "toml", "tracing"]),
     ("sedge-plugins", &["tokio", "kameo", "rumqttc", "toml", "linux-embedded-hal", "gpiocdev"]),
     ("sedge-host", &["kameo", "rumqttc"]),
-    ("sedge-mqtt", &["kameo", "toml", "linux-embedded-hal", "gpiocdev"]),
+    ("sedge-mqtt", &["kameo", "rumqttc", "toml", "linux-embedded-hal", "gpiocdev"]),
 ];
 
 fn root() -> std::path::PathBuf {

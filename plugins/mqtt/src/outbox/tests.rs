@@ -13,7 +13,7 @@ fn message(text: &str) -> Message {
 }
 
 fn empty() -> Outbox {
-    let mut outbox = Outbox::new(Topics::new(Base::new("b").unwrap(), id("pi")));
+    let mut outbox = Outbox::new(Topics::new(Base::new("b").unwrap(), id("pi")), Qos::AtLeastOnce);
     outbox.connected(MAX_PACKET_BYTES, 0, Vec::new());
     outbox
 }

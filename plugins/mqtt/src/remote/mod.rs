@@ -22,9 +22,9 @@ use sedge_plugin::{Id, Name, Progress, Tool};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::link::{Fault, Incoming, Link, LinkEvent, LinkOptions, Message};
+use crate::link::{Fault, Incoming, JSON, Limits, Link, LinkEvent, LinkOptions, Message};
 use crate::settings::{Settings, SettingsError};
-use crate::wire::{Base, ONLINE, Place, ReadingFrame, Request, ResultFrame, Topics};
+use crate::wire::{Base, ONLINE, Place, ReadingFrame, Request, ResultFrame, Signer, Topics};
 use worker::{Command, Worker};
 
 /// How long connecting, and how long reading what is retained, may take.
@@ -45,7 +45,10 @@ pub enum RemoteError {
     /// The broker refused the login.
     #[error("{0}")]
     Refused(String),
-    /// What answers there is not an MQTT 5 broker, or what came is not of our contract.
+    /// What answers there cannot be trusted, or does not trust us.
+    #[error("{0}")]
+    Tls(String),
+    /// What answers there is not an MQTT broker, or what came is not of our contract.
     #[error("{0}")]
     Protocol(String),
     /// No answer.
@@ -63,6 +66,7 @@ impl From<Fault> for RemoteError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Unreachable(text) | Fault::Lost(text) => Self::Unreachable(text),
+            Fault::Tls(text) => Self::Tls(text),
             fault @ Fault::Login(_) => Self::Refused(fault.to_string()),
             fault => Self::Protocol(fault.to_string()),
         }
@@ -87,6 +91,7 @@ pub struct Remote {
     /// The level under `_reply/`: the user name, because that is what a broker's rules can name.
     caller: String,
     client: String,
+    signer: Option<Box<Signer>>,
     client_id: String,
     commands: mpsc::Sender<Command>,
     calls: AtomicU64,
@@ -109,6 +114,12 @@ impl Remote {
         remote
     }
 
+    /// Signs its calls, as the caller that the signer names.
+    pub fn signing_as(mut self, signer: Signer) -> Self {
+        self.signer = Some(signer.into());
+        self
+    }
+
     /// Connects as `client_id`, or says why not. A second client with the same one throws the first out.
     pub async fn connect(settings: &Settings, client_id: &str) -> Result<Self, RemoteError> {
         within(PATIENCE, Self::connect_at_leisure(settings, client_id.into())).await?
@@ -117,22 +128,7 @@ impl Remote {
     async fn connect_at_leisure(settings: &Settings, client_id: String) -> Result<Self, RemoteError> {
         let base = settings.check()?;
         let client = level(settings.username.as_deref().unwrap_or(&client_id));
-        let mut link = Link::open(&LinkOptions {
-            host: settings.host.clone(),
-            port: settings.port,
-            client_id: client_id.clone(),
-            login: settings.login(),
-            keep_alive: settings.keep_alive.0,
-            session: None,
-            will: None,
-        });
-        let limits = loop {
-            match link.next().await {
-                LinkEvent::Up(limits) => break limits,
-                LinkEvent::Down(fault) => return Err(fault.into()),
-                _ => {}
-            }
-        };
+        let (mut link, limits) = Self::reach(settings, &client_id).await?;
         link.subscribe(&base.filter(&format!("_reply/{client}/#")));
         loop {
             match link.next().await {
@@ -144,7 +140,23 @@ impl Remote {
         let (commands, inbox) = mpsc::channel(16);
         let fence = base.filter(&format!("_reply/{client}/fence"));
         let task = tokio::spawn(Worker::new(link, limits, base.clone(), fence, client_id.clone()).run(inbox));
-        Ok(Self { base, caller: client.clone(), client, client_id, commands, calls: AtomicU64::new(0), task })
+        let (caller, calls) = (client.clone(), AtomicU64::new(0));
+        Ok(Self { base, caller, client, signer: None, client_id, commands, calls, task })
+    }
+
+    /// The first broker that answers; where none does, what the first one said.
+    async fn reach(settings: &Settings, client_id: &str) -> Result<(Link, Limits), RemoteError> {
+        let mut first = None;
+        for broker in &settings.brokers {
+            let options = LinkOptions { broker: broker.clone(), ..settings.link(client_id.into()) };
+            let mut link = Link::open(&options);
+            match link.next().await {
+                LinkEvent::Up(limits) => return Ok((link, limits)),
+                LinkEvent::Down(fault) => drop(first.get_or_insert(fault)),
+                _ => {}
+            }
+        }
+        Err(first.unwrap_or_else(|| Fault::Unreachable("no broker is named".into())).into())
     }
 
     /// The readings of a node or of all, of a sensor or of all, as they come. A watcher who is too slow misses some.
@@ -221,12 +233,16 @@ impl Remote {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let id = format!("{nanos:x}-{number}");
-        let request = Request { id: Some(id.clone()), args, from: Some(self.caller.clone()) };
+        let now = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
+        let sign = |signer: &Signer| signer.sign(node, tool, &args, now);
+        let sig = self.signer.as_deref().map(sign).transpose();
+        let sig = sig.map_err(|error| RemoteError::Protocol(error.to_string()))?;
+        let request = Request { id: Some(id.clone()), args, from: Some(self.caller.clone()), sig };
         let correlation = format!("{}-{id}", self.client_id).into_bytes();
         let message = Message {
             topic: Topics::new(self.base.clone(), node.clone()).call(tool.as_str()),
             payload: request.to_json(),
-            json: true,
+            content_type: JSON,
             response_topic: Some(self.base.reply(&self.client, node, tool.as_str())),
             correlation: Some(correlation),
             expiry: Some(timeout),

@@ -16,6 +16,7 @@ use tracing::debug;
 
 use super::{RemoteError, Sighting};
 use crate::link::{Ack, Incoming, Limits, Link, LinkEvent, Message};
+use crate::packet::Version;
 use crate::wire::{Answer, Base, Place, ResultFrame};
 
 /// Without a fence: this long without a retained message means that there are no more.
@@ -56,6 +57,8 @@ pub(super) enum Command {
 /// A call whose result is waited for.
 struct Waiting {
     node: Id,
+    /// Where the result comes without MQTT 5; empty with it.
+    results: String,
     progress: Progress,
     done: Done<ResultFrame>,
 }
@@ -180,6 +183,16 @@ impl Worker {
         self.calls.retain(|_, call| !call.done.is_closed());
         let limit = self.limits.max_packet_bytes;
         let key = message.correlation.clone().unwrap_or_default();
+        let mut results = String::new();
+        if self.limits.version == Version::V3 {
+            // Before the call on the same connection, so that the broker knows it before there is a result.
+            results =
+                message.topic.strip_suffix("call").map(|stem| format!("{stem}result")).unwrap_or_default();
+            if !self.subscribe(&results, None) {
+                drop(done.send(Err(busy())));
+                return;
+            }
+        }
         let refused = if message.size() > limit {
             Some(RemoteError::Protocol(format!(
                 "the call is larger than the {limit} bytes that the broker takes"
@@ -191,7 +204,7 @@ impl Worker {
         };
         match refused {
             Some(error) => drop(done.send(Err(error))),
-            None => drop(self.calls.insert(key, Waiting { node, progress, done })),
+            None => drop(self.calls.insert(key, Waiting { node, results, progress, done })),
         }
     }
 
@@ -252,7 +265,8 @@ impl Worker {
             return fence.into_iter().for_each(|fence| self.gathered(fence));
         }
         match self.base.place(&message.topic) {
-            Some(Place::Reply(..)) => self.result(message),
+            Some(Place::Reply(..)) => self.result(message.correlation.clone(), &message),
+            Some(Place::Result(..)) => self.result(self.called(&message), &message),
             Some(Place::Reading(node, sensor)) if !message.retain => self.show(node, sensor, message),
             _ if message.retain => {
                 for gathering in self.gatherings.values_mut() {
@@ -266,8 +280,15 @@ impl Worker {
         }
     }
 
-    fn result(&mut self, message: Incoming) {
-        let Some(key) = message.correlation.filter(|key| self.calls.contains_key(key)) else { return };
+    /// Which call a result without correlation is for: the one of its id, at its topic.
+    fn called(&self, message: &Incoming) -> Option<Vec<u8>> {
+        let frame: ResultFrame = serde_json::from_slice(&message.payload).ok()?;
+        let key = format!("{}-{}", self.client_id, frame.id).into_bytes();
+        self.calls.get(&key).is_some_and(|call| call.results == message.topic).then_some(key)
+    }
+
+    fn result(&mut self, key: Option<Vec<u8>>, message: &Incoming) {
+        let Some(key) = key.filter(|key| self.calls.contains_key(key)) else { return };
         let result = serde_json::from_slice::<ResultFrame>(&message.payload)
             .map_err(|error| RemoteError::Protocol(format!("the answer cannot be read: {error}")));
         if let Ok(ResultFrame { answer: Answer::Progress { progress, text }, .. }) = &result {
@@ -277,6 +298,9 @@ impl Worker {
             return;
         }
         if let Some(call) = self.calls.remove(&key) {
+            if !call.results.is_empty() && !self.calls.values().any(|other| other.results == call.results) {
+                self.link.unsubscribe(&call.results);
+            }
             let _ = call.done.send(result);
         }
     }

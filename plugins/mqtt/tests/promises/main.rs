@@ -2,9 +2,12 @@
 
 mod bridge;
 mod calls;
+mod foreign;
 mod golden;
 mod outage;
 mod remote;
+mod sessions;
+mod signed;
 mod support;
 
 /// Each promise is kept with both brokers.

@@ -31,7 +31,7 @@ super::with_both_brokers!(
 const SOON: Duration = Duration::from_secs(20);
 
 fn settings(address: SocketAddr) -> Settings {
-    Settings { host: address.ip().to_string(), port: address.port(), ..Settings::default() }
+    Settings::at(address.ip().to_string(), address.port())
 }
 
 async fn connect(broker: &Broker) -> Remote {

@@ -12,7 +12,7 @@ use crate::exit::Failure;
 
 pub(super) async fn check(global: &Global, patient: &Patient, node: Option<&There>) -> Vec<Finding> {
     let mqtt = &patient.config.mqtt;
-    if global.broker.is_none() && mqtt.url.is_none() {
+    if global.broker.is_none() && mqtt.urls.is_empty() {
         if !mqtt.embedded {
             return match patient.file {
                 Some(_) => vec![Finding::ok("broker", "the config names none: readings stay on this node")],
@@ -29,7 +29,10 @@ pub(super) async fn check(global: &Global, patient: &Patient, node: Option<&Ther
         Ok(Err(failure)) => {
             let remedy = match failure {
                 Failure::Unreachable(_) => {
-                    "see that the broker runs and listens on the network (`listener 1883` in mosquitto.conf), and that no firewall is between"
+                    "see that the broker runs and listens on the network (`listener 1883` in mosquitto.conf, with TLS 8883), and that no firewall is between"
+                }
+                Failure::Untrusted(_) => {
+                    "see `ca_file`, `cert_file` and `key_file` in `[mqtt]`, the name in the broker's URL, and this board's clock (`timedatectl`)"
                 }
                 Failure::Failed(_) => {
                     "correct `username` and `password` in `[mqtt]`; `mosquitto_passwd` sets one"

@@ -15,6 +15,7 @@ mod embedded;
 /// A running broker; dropping it ends it.
 pub struct Broker {
     pub address: SocketAddr,
+    #[allow(dead_code, reason = "this file is used by the tests of two crates")]
     keeper: Keeper,
 }
 
@@ -44,6 +45,7 @@ impl Broker {
     }
 
     /// Has Mosquitto read its files again.
+    #[allow(dead_code, reason = "this file is used by the tests of two crates")]
     pub fn reload(&self) {
         if let Keeper::Mosquitto(child, ..) = &self.keeper {
             let pid = child.id().unwrap().to_string();
@@ -54,11 +56,7 @@ impl Broker {
     /// Mosquitto with more lines in its config.
     pub async fn mosquitto(config: &str) -> Option<Self> {
         let dir = tempdir::Dir::new();
-        // Bound and not listening: the port is nobody else's, and Mosquitto, which asks for reuse too, may listen there.
-        let reserved = tokio::net::TcpSocket::new_v4().unwrap();
-        reserved.set_reuseaddr(true).unwrap();
-        reserved.bind(([127, 0, 0, 1], 0).into()).unwrap();
-        let address = reserved.local_addr().unwrap();
+        let (reserved, address) = reserved();
         let file = dir.path().join("mosquitto.conf");
         let listener = format!("listener {} 127.0.0.1\n", address.port());
         std::fs::write(&file, format!("{listener}persistence false\nmax_queued_messages 100000\n{config}\n"))
@@ -100,7 +98,16 @@ impl Broker {
     }
 }
 
-mod tempdir {
+/// An address of nobody's. Bound and not listening: Mosquitto, which asks for reuse too, may listen there.
+pub fn reserved() -> (tokio::net::TcpSocket, SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+pub mod tempdir {
     use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicU32, Ordering};
 

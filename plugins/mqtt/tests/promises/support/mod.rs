@@ -1,5 +1,6 @@
 //! What the tests stand on: brokers, a node that is none, a wire that can be cut.
 
+pub mod authority;
 pub mod brokers;
 #[path = "../../../../../runtime/tests/broker/clients.rs"]
 #[expect(dead_code, reason = "shared with the tests of the embedded broker")]
