@@ -170,6 +170,10 @@ async fn the_status_says_who_waits_what_is_lost_and_what_a_power_cut_costs() {
         json!([{ "reader": "mqtt", "pending": 9, "oldest": "2026-11-20T17:28:30.000Z" }])
     );
     assert_eq!(status["losses"][0]["cause"], "rejected");
+    assert_eq!(
+        (&status["oldest"], &status["newest"]),
+        (&json!("2026-11-20T17:28:00.000Z"), &json!("2026-11-20T17:29:50.000Z"))
+    );
     let text = stdout(&ask(&config, &["outbox", "status"]).await);
     for part in [
         "the node does not run",
