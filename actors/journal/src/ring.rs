@@ -39,6 +39,13 @@ impl Ring {
         Some(record)
     }
 
+    /// Lets the oldest go that are below a position, until no more than so many bytes are held.
+    pub(crate) fn forget(&mut self, below: u64, most: usize) {
+        while self.bytes > most && self.first() < Some(below) {
+            self.pop();
+        }
+    }
+
     /// The records from a position on.
     pub(crate) fn from(&self, position: u64) -> impl Iterator<Item = &Record> {
         let index = self.records.partition_point(|record| record.0 < position);

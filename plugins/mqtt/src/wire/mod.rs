@@ -18,7 +18,7 @@ mod topics;
 
 pub use call::{Answer, MAX_ID_BYTES, Request, RequestError, ResultFrame};
 pub use node::{Event, Health, Info, PluginSummary, SensorFrame, Severity};
-pub use sedge_plugin::wire::ReadingFrame;
+pub use sedge_plugin::wire::{AsFrame, ReadingFrame};
 pub(crate) use sedge_plugin::wire::{boot, wall};
 pub use topics::{Base, BaseError, Place, Topics};
 
