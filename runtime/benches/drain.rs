@@ -38,7 +38,7 @@ fn backlog(place: &Path) {
                 let wall_ms = i64::try_from(n * 100).ok().map(|ms| WALL_MS + ms);
                 let taken = Taken { up_ms: n * 100, wall_ms };
                 let (sensor, seq) = (sensors[(n % SENSORS) as usize].clone(), n / SENSORS + 1);
-                record::encode(1, &Reading { sensor, boot: Boot(7), seq, taken, frame })
+                record::encode(1, &Reading { sensor, boot: Boot(7), seq, taken, frame, origin: None })
             })
             .collect();
         let appended = journal.append_all(&records);

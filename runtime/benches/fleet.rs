@@ -43,7 +43,8 @@ fn counter(port: u16, seen: &Seen) -> Counter {
     Counter::start(port, move |topic, payload| {
         let node = topic.split('/').nth(2).unwrap_or_default().to_owned();
         let text = String::from_utf8_lossy(payload);
-        let seqs = text.split("\"seq\":").skip(1).filter_map(|rest| rest.split(',').next()?.parse::<u64>().ok());
+        let seqs =
+            text.split("\"seq\":").skip(1).filter_map(|rest| rest.split(',').next()?.parse::<u64>().ok());
         if let Ok(mut seen) = seen.lock() {
             seen.entry(node).or_default().extend(seqs);
         }

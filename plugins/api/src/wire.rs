@@ -93,7 +93,8 @@ impl From<&Reading> for ReadingFrame {
 /// let mut frame = Frame::default();
 /// frame.push("temperature", 21.5);
 /// let taken = Taken { up_ms: 5000, wall_ms: None };
-/// let reading = Reading { sensor: Id::new("air").unwrap(), boot: Boot(7), seq: 1, taken, frame };
+/// let sensor = Id::new("air").unwrap();
+/// let reading = Reading { sensor, boot: Boot(7), seq: 1, taken, frame, origin: None };
 /// let (one, other) = (AsFrame(&reading), ReadingFrame::from(&reading));
 /// assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&other).unwrap());
 /// ```
@@ -102,7 +103,7 @@ pub struct AsFrame<'a>(pub &'a Reading);
 
 impl Serialize for AsFrame<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Reading { sensor: _, boot, seq, taken, frame } = self.0;
+        let Reading { boot, seq, taken, frame, .. } = self.0;
         let samples = Samples { frame, of: |sample| Some(FieldValue(value_of(sample).ok())) };
         let reasons = Samples { frame, of: |sample| value_of(sample).err() };
         let marks = Samples { frame, of: |sample| (sample.quality != Quality::Ok).then_some(sample.quality) };
@@ -315,7 +316,14 @@ mod tests {
 
     fn reading(frame: Frame, wall_ms: Option<i64>) -> Reading {
         let taken = Taken { up_ms: 5000, wall_ms };
-        Reading { sensor: Id::new("air").unwrap(), boot: Boot(0x9f3c_21ab), seq: 7, taken, frame }
+        Reading {
+            sensor: Id::new("air").unwrap(),
+            boot: Boot(0x9f3c_21ab),
+            seq: 7,
+            taken,
+            frame,
+            origin: None,
+        }
     }
 
     fn text(frame: Frame) -> String {

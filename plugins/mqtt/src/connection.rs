@@ -24,6 +24,7 @@ use crate::backoff::Backoff;
 use crate::choice::Choice;
 use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message, Qos};
 use crate::outbox::{Next, Outbox, Rank, Refused, Wish};
+use crate::packet::Version;
 use crate::wire::Topics;
 
 /// Readings that are no older when the first connection is made are news.
@@ -160,6 +161,17 @@ impl Line {
         self.outbox().topics(rank)
     }
 
+    /// Whether the broker has what is retained at a topic as it is now.
+    pub(crate) fn has(&self, rank: Rank, topic: &str) -> bool {
+        self.outbox().has(rank, topic)
+    }
+
+    /// Publishes the state of some ranks once more.
+    pub(crate) fn again(&self, ranks: &[Rank]) {
+        self.outbox().again(ranks);
+        self.0.changed.notify_one();
+    }
+
     /// Empties the outbox, says farewell and ends the driver; where there is no connection it ends at once.
     pub(crate) fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
@@ -197,6 +209,8 @@ pub(crate) struct Driver<L> {
     pub(crate) options: LinkOptions,
     pub(crate) choice: Choice,
     pub(crate) topics: Topics,
+    /// What the node listens to: to its calls first.
+    pub(crate) subscriptions: Vec<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) line: Line,
     pub(crate) source: Source,
@@ -249,6 +263,8 @@ impl<L: Listener> Driver<L> {
             }
             let wait = match fault {
                 _ if another => self.backoff.brief(),
+                // MQTT 5 would have said that another client has come.
+                Fault::Unsteady { .. } if course.tells_why => self.backoff.next(),
                 Fault::Login(_) | Fault::TakenOver(_) | Fault::Unsteady { .. } => self.backoff.slow(),
                 _ => self.backoff.next(),
             };
@@ -275,14 +291,17 @@ impl<L: Listener> Driver<L> {
                     return End::Parted;
                 }
                 match self.rise(link, &mut steady, course).await {
-                    Ok(granted) => limits = granted,
+                    Ok(granted) => {
+                        limits = granted;
+                        sweep.answered = usize::from(course.deaf);
+                    }
                     Err(fault) => return End::Fault(fault),
                 }
                 continue;
             };
             if !leaving {
                 // Alone, so that it is known what the connection is cut for.
-                if course.cut_subscribing == 0 || course.deaf || sweep.calls_answered || self.line.closing() {
+                if course.cut_subscribing == 0 || sweep.answered > 0 || self.line.closing() {
                     self.hand_over(link, granted, &mut heard.complaints);
                     self.fetch(&mut fetch);
                 }
@@ -298,7 +317,8 @@ impl<L: Listener> Driver<L> {
                 batch = &mut fetch.batch => {
                     fetch.batch = Box::pin(std::future::pending());
                     if let Some(wish) = fetch.wish.take() {
-                        self.line.outbox().feed(&wish, batch);
+                        let own = self.own(batch);
+                        self.line.outbox().feed(&wish, own);
                     }
                     continue;
                 }
@@ -356,16 +376,17 @@ impl<L: Listener> Driver<L> {
             LinkEvent::Answered(token, ack) => self.answered(token, ack, heard, course),
             LinkEvent::Subscribed(granted) => {
                 course.cut_subscribing = 0;
-                // The first one asked for is the calls.
-                let calls = !course.deaf && !std::mem::replace(&mut sweep.calls_answered, true);
-                match (calls, granted) {
-                    (_, true) => {}
-                    (true, false) => complain(
-                        &mut heard.complaints,
-                        &self.topics.calls(),
-                        "the subscription was not granted",
-                    ),
-                    (false, false) => debug!("The broker does not let the node read what it has retained."),
+                if std::mem::take(&mut course.alone) {
+                    ask(link, &self.subscriptions[1..]);
+                }
+                // They are answered in the order in which they were asked for.
+                if let Some(filter) = self.subscriptions.get(sweep.answered) {
+                    sweep.answered += 1;
+                    if !granted {
+                        complain(&mut heard.complaints, filter, "the subscription was not granted");
+                    }
+                } else if !granted {
+                    debug!("The broker does not let the node read what it has retained.");
                 }
             }
             LinkEvent::Message(message) => {
@@ -376,7 +397,7 @@ impl<L: Listener> Driver<L> {
             LinkEvent::Up(_) => {}
             LinkEvent::Parted => return Some(End::Parted),
             LinkEvent::Down(fault) => {
-                course.ended(&fault, sweep.calls_answered);
+                course.ended(&fault, sweep.answered > 0);
                 return Some(End::Fault(fault));
             }
         }
@@ -397,11 +418,17 @@ impl<L: Listener> Driver<L> {
         match event {
             LinkEvent::Up(granted) => {
                 course.deaf = course.cut_subscribing >= CUT_SUBSCRIBING;
+                course.alone = course.cut_subscribing > 0 && !course.deaf;
+                let (calls, others) = self.subscriptions.split_at(1);
                 if !course.deaf {
-                    link.subscribe(&self.topics.calls());
+                    ask(link, calls);
+                }
+                if !course.alone {
+                    ask(link, others);
                 }
                 self.begin(granted.max_packet_bytes);
                 course.unsteady += 1;
+                course.tells_why = granted.version == Version::V5;
                 *steady = (self.sleep)(STEADY);
                 // Where it was cut off again and again, one more connection is no news.
                 if course.told != Some(Kind::Unsteady) {
@@ -566,6 +593,18 @@ impl<L: Listener> Driver<L> {
         }
     }
 
+    /// What this node took: what another node measured is that node's to publish.
+    fn own(&self, mut batch: Batch) -> Batch {
+        batch.entries.retain(|entry| {
+            let own = entry.reading.origin.is_none();
+            if !own {
+                self.source.cursor.done(entry.position..entry.position + 1);
+            }
+            own
+        });
+        batch
+    }
+
     /// Whether all has gone that must be gone before the end.
     fn is_done(&self, fetch: &Fetch) -> bool {
         let kept = self.source.cursor.is_durable();
@@ -656,12 +695,13 @@ struct Sweep {
     begun: bool,
     /// When it has taken long enough.
     time: BoxFuture<'static, ()>,
-    calls_answered: bool,
+    /// How many of the node's own subscriptions were answered, or left out.
+    answered: usize,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
-        Self { begun: false, time: Box::pin(std::future::pending()), calls_answered: false }
+        Self { begun: false, time: Box::pin(std::future::pending()), answered: 0 }
     }
 }
 
@@ -674,10 +714,14 @@ struct Course {
     told: Option<Kind>,
     /// Connections that ended soon after they began, one after another.
     unsteady: u32,
+    /// Whether the broker of the last one would say why it ends one.
+    tells_why: bool,
     /// Connections that ended between our SUBSCRIBE and its answer, one after another.
     cut_subscribing: u32,
     /// Whether this connection goes without the subscription to calls.
     deaf: bool,
+    /// Whether the subscription to calls is to be answered before there is another one.
+    alone: bool,
 }
 
 impl Course {
@@ -716,6 +760,12 @@ fn kind(fault: &Fault) -> Kind {
         Fault::TakenOver(_) => Kind::TakenOver,
         Fault::Unsteady { .. } => Kind::Unsteady,
         Fault::Protocol(_) => Kind::Protocol,
+    }
+}
+
+fn ask(link: &mut Link, filters: &[String]) {
+    for filter in filters {
+        link.subscribe(filter);
     }
 }
 
