@@ -281,8 +281,7 @@ impl<L: Listener> Driver<L> {
     async fn serve(&mut self, link: &mut Link, course: &mut Course) -> End {
         let mut limits: Option<Limits> = None;
         let mut steady: BoxFuture<'static, ()> = Box::pin(std::future::pending());
-        let mut complaints = BTreeSet::new();
-        let mut refusing: BTreeMap<Id, &'static str> = BTreeMap::new();
+        let mut heard = Heard::default();
         let mut sweep = Sweep::default();
         let mut leaving = false;
         let mut fetch = Fetch::default();
@@ -303,7 +302,7 @@ impl<L: Listener> Driver<L> {
             if !leaving {
                 // Alone, so that it is known what the connection is cut for.
                 if course.cut_subscribing == 0 || sweep.answered > 0 || self.line.closing() {
-                    self.hand_over(link, granted, &mut complaints);
+                    self.hand_over(link, granted, &mut heard.complaints);
                     self.fetch(&mut fetch);
                 }
                 if self.line.closing() && self.is_done(&fetch) {
@@ -340,7 +339,7 @@ impl<L: Listener> Driver<L> {
                     course.unsteady = 0;
                     course.cut_subscribing = 0;
                     self.connected(course, granted);
-                    if let Some(reason) = refusing.values().next() {
+                    if let Some(reason) = heard.refusing.values().next() {
                         self.listener.refusing(Some(reason));
                     }
                     continue;
@@ -351,39 +350,58 @@ impl<L: Listener> Driver<L> {
                     continue;
                 }
             };
-            match event {
-                LinkEvent::Answered(FAREWELL, _) => drop(link.part()),
-                LinkEvent::Answered(token, ack) => {
-                    self.answered(token, ack, &mut complaints, &mut refusing, course);
-                }
-                LinkEvent::Subscribed(granted) => {
-                    course.cut_subscribing = 0;
-                    if std::mem::take(&mut course.alone) {
-                        ask(link, &self.subscriptions[1..]);
-                    }
-                    // They are answered in the order in which they were asked for.
-                    if let Some(filter) = self.subscriptions.get(sweep.answered) {
-                        sweep.answered += 1;
-                        if !granted {
-                            complain(&mut complaints, filter, "the subscription was not granted");
-                        }
-                    } else if !granted {
-                        debug!("The broker does not let the node read what it has retained.");
-                    }
-                }
-                LinkEvent::Message(message) => {
-                    if let Some(message) = self.swept(message) {
-                        self.listener.message(message);
-                    }
-                }
-                LinkEvent::Up(_) => {}
-                LinkEvent::Parted => return End::Parted,
-                LinkEvent::Down(fault) => {
-                    course.ended(&fault, sweep.answered > 0);
-                    return End::Fault(fault);
-                }
+            // All that came at once is seen to before more is handed over.
+            let (mut next, mut end) = (Some(event), None);
+            while let Some(event) = next {
+                end = self.hear(event, link, &mut heard, &mut sweep, course);
+                next = end.is_none().then(|| link.ready()).flatten();
+            }
+            self.settle(&mut heard);
+            if let Some(end) = end {
+                return end;
             }
         }
+    }
+
+    fn hear(
+        &self,
+        event: LinkEvent,
+        link: &mut Link,
+        heard: &mut Heard,
+        sweep: &mut Sweep,
+        course: &mut Course,
+    ) -> Option<End> {
+        match event {
+            LinkEvent::Answered(FAREWELL, _) => drop(link.part()),
+            LinkEvent::Answered(token, ack) => self.answered(token, ack, heard, course),
+            LinkEvent::Subscribed(granted) => {
+                course.cut_subscribing = 0;
+                if std::mem::take(&mut course.alone) {
+                    ask(link, &self.subscriptions[1..]);
+                }
+                // They are answered in the order in which they were asked for.
+                if let Some(filter) = self.subscriptions.get(sweep.answered) {
+                    sweep.answered += 1;
+                    if !granted {
+                        complain(&mut heard.complaints, filter, "the subscription was not granted");
+                    }
+                } else if !granted {
+                    debug!("The broker does not let the node read what it has retained.");
+                }
+            }
+            LinkEvent::Message(message) => {
+                if let Some(message) = self.swept(message) {
+                    self.listener.message(message);
+                }
+            }
+            LinkEvent::Up(_) => {}
+            LinkEvent::Parted => return Some(End::Parted),
+            LinkEvent::Down(fault) => {
+                course.ended(&fault, sweep.answered > 0);
+                return Some(End::Fault(fault));
+            }
+        }
+        None
     }
 
     /// The first thing that happens on a link; nothing where it is to be asked again.
@@ -423,14 +441,7 @@ impl<L: Listener> Driver<L> {
         }
     }
 
-    fn answered(
-        &self,
-        token: u64,
-        ack: Ack,
-        complaints: &mut BTreeSet<String>,
-        refusing: &mut BTreeMap<Id, &'static str>,
-        course: &Course,
-    ) {
+    fn answered(&self, token: u64, ack: Ack, heard: &mut Heard, course: &Course) {
         let error = match ack {
             Ack::Refused(error) => Some(error),
             Ack::Taken | Ack::NobodyListens => None,
@@ -438,10 +449,7 @@ impl<L: Listener> Driver<L> {
         let Some(answered) = self.line.outbox().answered(token) else { return };
         match error {
             None => {
-                answered
-                    .entries
-                    .iter()
-                    .for_each(|entry| self.source.cursor.done(entry.position..entry.position + 1));
+                heard.arrived.extend(answered.entries.iter().map(|entry| entry.position));
                 self.source.cursor.told(&answered.told);
             }
             // Another rule of the broker's may let them through later: they stay in the journal.
@@ -450,22 +458,35 @@ impl<L: Listener> Driver<L> {
         }
         match (answered.sensor, error) {
             (None, None) => {}
-            (None, Some(error)) => complain(complaints, &answered.topic, error),
+            (None, Some(error)) => complain(&mut heard.complaints, &answered.topic, error),
             (Some(sensor), Some(error)) => {
-                if refusing.is_empty() && course.connected {
+                if heard.refusing.is_empty() && course.connected {
                     self.listener.refusing(Some(error));
                 }
-                refusing.insert(sensor, error);
+                heard.refusing.insert(sensor, error);
             }
             (Some(sensor), None) => {
-                if refusing.remove(&sensor).is_some() && refusing.is_empty() && course.connected {
+                let was_refused = heard.refusing.remove(&sensor).is_some();
+                if was_refused && heard.refusing.is_empty() && course.connected {
                     self.listener.refusing(None);
+                    self.settle(heard);
                     let mut outbox = self.line.outbox();
                     let open = self.source.cursor.pending(0..outbox.live_next());
                     outbox.reopen(open);
                 }
             }
         }
+    }
+
+    /// These have arrived; what stands side by side in the journal is told as one.
+    fn settle(&self, heard: &mut Heard) {
+        heard.arrived.sort_unstable();
+        for run in heard.arrived.chunk_by(|before, after| before + 1 == *after) {
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                self.source.cursor.done(*first..last + 1);
+            }
+        }
+        heard.arrived.clear();
     }
 
     /// Asks what the broker has of the node, once all is there that should be.
@@ -631,6 +652,17 @@ impl<L: Listener> Driver<L> {
         }
         self.listener.down(fault);
     }
+}
+
+/// What the broker has said on this connection.
+#[derive(Default)]
+struct Heard {
+    /// Topics about which was complained.
+    complaints: BTreeSet<String>,
+    /// Sensors whose readings it refuses, and why.
+    refusing: BTreeMap<Id, &'static str>,
+    /// Readings that it took, until the journal is told.
+    arrived: Vec<u64>,
 }
 
 /// What is being read from the journal.
