@@ -48,6 +48,11 @@ const SUSPICIOUS: u32 = 3;
 /// So many connections that were cut between our SUBSCRIBE and its answer, one after another: without it, then.
 const CUT_SUBSCRIBING: u32 = 3;
 
+/// So soon calls are asked for again where a broker did not grant them: a cluster that is choosing a leader grants
+/// nothing, and does a moment later. Twice as late each time, up to the longest.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN_LONGEST: Duration = Duration::from_secs(300);
+
 /// How long the broker may take to say what it has retained.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -268,6 +273,7 @@ impl<L: Listener> Driver<L> {
         let mut complaints = BTreeSet::new();
         let mut refusing: BTreeMap<Id, &'static str> = BTreeMap::new();
         let mut sweep = Sweep::default();
+        let mut asking = Asking::default();
         let mut leaving = false;
         let mut fetch = Fetch::default();
         loop {
@@ -330,6 +336,16 @@ impl<L: Listener> Driver<L> {
                     GHOSTS.iter().for_each(|(_, kind)| link.unsubscribe(&self.every(kind)));
                     continue;
                 }
+                () = &mut asking.again => {
+                    asking.again = Box::pin(std::future::pending());
+                    // Not among the answers to others: it could not be told from them.
+                    if sweep.unanswered > 0 {
+                        asking.again = (self.sleep)(ASK_AGAIN);
+                    } else if link.subscribe(&self.topics.calls()) {
+                        sweep.calls_answered = false;
+                    }
+                    continue;
+                }
             };
             match event {
                 LinkEvent::Answered(FAREWELL, _) => drop(link.part()),
@@ -340,15 +356,12 @@ impl<L: Listener> Driver<L> {
                     course.cut_subscribing = 0;
                     // The first one asked for is the calls.
                     if !course.deaf && !std::mem::replace(&mut sweep.calls_answered, true) {
+                        self.calls_answered(granted, &mut asking, &mut complaints);
+                    } else {
+                        sweep.unanswered = sweep.unanswered.saturating_sub(1);
                         if !granted {
-                            complain(
-                                &mut complaints,
-                                &self.topics.calls(),
-                                "the subscription was not granted",
-                            );
+                            debug!("The broker does not let the node read what it has retained.");
                         }
-                    } else if !granted {
-                        debug!("The broker does not let the node read what it has retained.");
                     }
                 }
                 LinkEvent::Message(message) => {
@@ -442,9 +455,24 @@ impl<L: Listener> Driver<L> {
         }
     }
 
+    /// Whether calls can come; where they cannot, they are asked for again later.
+    fn calls_answered(&self, granted: bool, asking: &mut Asking, complaints: &mut BTreeSet<String>) {
+        let topic = self.topics.calls();
+        if !granted {
+            complain(complaints, &topic, "the subscription was not granted; it is asked for again");
+            asking.again = (self.sleep)(asking.pause);
+            asking.pause = (asking.pause * 2).min(ASK_AGAIN_LONGEST);
+        } else if asking.pause > ASK_AGAIN {
+            asking.pause = ASK_AGAIN;
+            info!(topic, "The subscription is granted now.");
+        }
+    }
+
     /// Asks what the broker has of the node, once all is there that should be.
     fn begin_sweep(&self, link: &mut Link, sweep: &mut Sweep) {
+        // Not before the broker has answered to a subscription: one that cuts the connection at it would at this one.
         let ready = !sweep.begun
+            && sweep.calls_answered
             && self.line.0.started.load(Ordering::Acquire)
             && !self.line.closing()
             && self.line.outbox().is_settled();
@@ -452,7 +480,7 @@ impl<L: Listener> Driver<L> {
             sweep.begun = true;
             sweep.time = (self.sleep)(SWEEP);
             for (_, kind) in GHOSTS {
-                link.subscribe_retained(&self.every(kind));
+                sweep.unanswered += usize::from(link.subscribe_retained(&self.every(kind)));
             }
         }
     }
@@ -626,11 +654,26 @@ struct Sweep {
     /// When it has taken long enough.
     time: BoxFuture<'static, ()>,
     calls_answered: bool,
+    /// Its subscriptions that the broker has not answered yet.
+    unanswered: usize,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
-        Self { begun: false, time: Box::pin(std::future::pending()), calls_answered: false }
+        Self { begun: false, time: Box::pin(std::future::pending()), calls_answered: false, unanswered: 0 }
+    }
+}
+
+/// The subscription to calls that was not granted.
+struct Asking {
+    /// When it is asked for again.
+    again: BoxFuture<'static, ()>,
+    pause: Duration,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Self { again: Box::pin(std::future::pending()), pause: ASK_AGAIN }
     }
 }
 
