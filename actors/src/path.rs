@@ -21,7 +21,7 @@ use crate::state::NodeState;
 
 /// Takes a draft down the path.
 pub(crate) async fn submit(state: &NodeState, plugin: &Id, mut draft: Draft) -> Result<(), PluginError> {
-    let sensor = draft.sensor.clone();
+    let (sensor, origin) = (draft.sensor.clone(), draft.origin.clone());
     let directory = state.directory();
     let source = state
         .source(&sensor)
@@ -54,7 +54,7 @@ pub(crate) async fn submit(state: &NodeState, plugin: &Id, mut draft: Draft) -> 
     // A step may change what was measured, not whose it is.
     let Draft { taken, mut frame, .. } = draft;
     keep_finite(&mut frame);
-    let reading = Arc::new(Reading { sensor, boot, seq: source.next_seq(), taken, frame });
+    let reading = Arc::new(Reading { sensor, boot, seq: source.next_seq(), taken, frame, origin });
     state.counters.delivered.inc();
     source.keep(reading.clone());
     // Before anybody is told of it: what was told is kept.

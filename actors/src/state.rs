@@ -14,7 +14,8 @@ use sedge_plugin::metrics::{Counter, Registry};
 use sedge_plugin::topic::Chained;
 use sedge_plugin::topics::{Describe, PluginStateChanged, SensorChange, SensorChanged};
 use sedge_plugin::{
-    Clock, Directory, Id, Name, NodeInfo, PluginStatus, Reading, Requirement, SensorDescriptor, Tool,
+    Clock, Directory, Id, Name, NodeInfo, PluginStatus, Reading, RemoteNode, Requirement, SensorDescriptor,
+    Tool,
 };
 use serde_json::Value as Json;
 use tokio::sync::Notify;
@@ -65,7 +66,13 @@ impl Source {
         self.seq.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Keeps a reading as the latest. One from elsewhere may be late, as from an outage: it does not take the place of a
+    /// newer one.
     pub(crate) fn keep(&self, reading: Arc<Reading>) {
+        let newer = |latest: &Reading| latest.taken.up_ms > reading.taken.up_ms;
+        if reading.origin.is_some() && self.latest.load().as_ref().is_some_and(|latest| newer(latest)) {
+            return;
+        }
         self.latest.store(Some(reading));
     }
 }
@@ -142,6 +149,7 @@ impl NodeState {
             sensors: BTreeMap::new(),
             tools: BTreeMap::new(),
             plugins: BTreeMap::new(),
+            nodes: BTreeMap::new(),
         };
         let metrics = Arc::<Registry>::default();
         Self {
@@ -289,6 +297,14 @@ impl NodeState {
 
     pub(crate) fn set_tools(&self, tools: BTreeMap<Name, Arc<Tool>>) {
         self.change(|directory| directory.tools = tools);
+    }
+
+    pub(crate) fn set_node(&self, node: RemoteNode) {
+        self.change(|directory| directory.nodes.insert(node.id.clone(), Arc::new(node)));
+    }
+
+    pub(crate) fn remove_node(&self, node: &Id) {
+        self.change(|directory| directory.nodes.remove(node));
     }
 
     pub(crate) fn set_info(&self, info: NodeInfo) {

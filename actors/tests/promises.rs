@@ -40,6 +40,8 @@ mod peculiar;
 mod puppet;
 #[path = "promises/readings.rs"]
 mod readings;
+#[path = "promises/records.rs"]
+mod records;
 #[path = "promises/reload.rs"]
 mod reload;
 #[path = "promises/services.rs"]

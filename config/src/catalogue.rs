@@ -22,14 +22,27 @@ pub enum Section {
     Processor,
     /// Something that readings go to.
     Destination,
+    /// Another node, whose readings and tools are used here. It has no kind.
+    Remote,
     /// A rule about who may call a tool, and when. It has no kind.
     Guard,
+    /// Somebody who signs calls. It has no kind.
+    Caller,
 }
 
 impl Section {
     /// All of them, in the order in which they are read.
-    pub const ALL: [Self; 7] =
-        [Self::Bus, Self::Sensor, Self::Gpio, Self::Plugin, Self::Processor, Self::Destination, Self::Guard];
+    pub const ALL: [Self; 9] = [
+        Self::Bus,
+        Self::Sensor,
+        Self::Gpio,
+        Self::Plugin,
+        Self::Processor,
+        Self::Destination,
+        Self::Remote,
+        Self::Guard,
+        Self::Caller,
+    ];
 
     /// The word in the file.
     #[must_use]
@@ -41,7 +54,9 @@ impl Section {
             Self::Plugin => "plugin",
             Self::Processor => "processor",
             Self::Destination => "destination",
+            Self::Remote => "remote",
             Self::Guard => "guard",
+            Self::Caller => "caller",
         }
     }
 

@@ -41,10 +41,11 @@ pub(crate) fn check_sensors(
     instance: &Instance,
     named: &[String],
     sensors: &[&Instance],
+    elsewhere: &dyn Fn(&str) -> bool,
 ) {
     let pointer = child_pointer(&instance.pointer, "sensors");
     for (at, name) in named.iter().enumerate() {
-        if sensors.iter().any(|sensor| sensor.name == *name) {
+        if elsewhere(name) || sensors.iter().any(|sensor| sensor.name == *name) {
             continue;
         }
         let span = report.document.place(&child_pointer(&pointer, &at.to_string())).value;

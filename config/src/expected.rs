@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::address::Form;
 use crate::bus::BusKeys;
+use crate::caller::CallerKeys;
+use crate::calls::Calls;
 use crate::catalogue::{Catalogue, Kind, Section};
 use crate::destination::DestinationKeys;
 use crate::gpio::GpioKeys;
@@ -19,6 +21,7 @@ use crate::outbox::Keys as OutboxKeys;
 use crate::plugin::PluginKeys;
 use crate::plugins::Plugins;
 use crate::processor::ProcessorKeys;
+use crate::remote::RemoteKeys;
 use crate::sensor::SensorKeys;
 
 /// How deep references and alternatives are followed.
@@ -33,7 +36,9 @@ pub(crate) fn section_schema(section: Section) -> Value {
         Section::Plugin => common_schema::<PluginKeys>(),
         Section::Processor => common_schema::<ProcessorKeys>(),
         Section::Destination => common_schema::<DestinationKeys>(),
+        Section::Remote => common_schema::<RemoteKeys>(),
         Section::Guard => common_schema::<GuardKeys>(),
+        Section::Caller => common_schema::<CallerKeys>(),
     }
 }
 
@@ -53,11 +58,12 @@ pub(crate) fn kind_schema(section: Section, kind: &Kind) -> Value {
 }
 
 /// The sections that there is one of, each with its schema.
-pub(crate) fn single_sections() -> [(&'static str, Value); 4] {
+pub(crate) fn single_sections() -> [(&'static str, Value); 5] {
     [
         ("node", schemars::schema_for!(Node).to_value()),
         ("mqtt", schemars::schema_for!(MqttKeys).to_value()),
         ("outbox", schemars::schema_for!(OutboxKeys).to_value()),
+        ("calls", schemars::schema_for!(Calls).to_value()),
         ("plugins", schemars::schema_for!(Plugins).to_value()),
     ]
 }

@@ -90,7 +90,7 @@ impl Guard {
 #[serde(default)]
 #[schemars(extend("required" = ["tools"]))]
 pub(crate) struct GuardKeys {
-    /// The tools that it is about, such as "pump_*"; `*` stands for any characters.
+    /// The tools that it is about, such as "pump_*", or "greenhouse/*" on another node; `*` stands for any characters.
     #[schemars(length(min = 1))]
     tools: Vec<String>,
     /// The callers that may, such as "cli" or "attic"; `*` stands for any characters. Without it: all.
@@ -162,7 +162,7 @@ pub(crate) fn misspelt(report: &mut Report<'_>) -> Vec<Read<GuardKeys>> {
 }
 
 /// What a pattern of tools may have, as a regular expression for other tools than this one.
-pub(crate) const TOOL_PATTERN: &str = "^[a-z0-9_*]+$";
+pub(crate) const TOOL_PATTERN: &str = "^([a-z0-9*-]+/)?[a-z0-9_*]+$";
 
 /// Checks what no schema can say.
 pub(crate) fn check(report: &mut Report<'_>, catalogue: &Catalogue, read: &Read<GuardKeys>) {
@@ -225,7 +225,7 @@ fn check_condition(
 }
 
 /// The elements of a list, each with its place.
-fn elements<'l>(
+pub(crate) fn elements<'l>(
     report: &Report<'_>,
     instance: &Instance,
     key: &str,
@@ -237,10 +237,17 @@ fn elements<'l>(
 }
 
 /// Why a text is no pattern of tools. One that can match none would leave a gate open.
-fn wrong_tool(tool: &str) -> Option<String> {
+pub(crate) fn wrong_tool(tool: &str) -> Option<String> {
     let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '*';
-    match tool.chars().find(|&c| !is_allowed(c)) {
+    // Before a slash stands the node, whose id has `-` and no `_`.
+    let (node, name) = tool.split_once('/').unwrap_or(("*", tool));
+    let wrong_node = node.chars().find(|&c| c == '_' || !(is_allowed(c) || c == '-'));
+    if let Some(found) = wrong_node.or(node.is_empty().then_some('/')) {
+        return Some(format!("the pattern `{tool}` has `{found}` in its node, which no node has"));
+    }
+    match name.chars().find(|&c| !is_allowed(c)) {
         Some(found) => Some(format!("the pattern `{tool}` has `{found}`, which no tool has")),
+        None if name.is_empty() && !tool.is_empty() => Some(format!("the pattern `{tool}` names no tool")),
         None => tool.is_empty().then(|| "an empty text is no tool".into()),
     }
 }
@@ -256,10 +263,10 @@ mod tests {
 
     #[test]
     fn a_pattern_that_no_tool_can_match_is_refused() {
-        for tool in ["pump_*", "*", "pump", "a*b_2"] {
+        for tool in ["pump_*", "*", "pump", "a*b_2", "green-house/pump_*", "*/pump", "attic/*"] {
             assert_eq!(wrong_tool(tool), None, "{tool}");
         }
-        for tool in ["", "pump-1", "Pump", "pump_?", "pump.*", "p mp"] {
+        for tool in ["", "pump-1", "Pump", "pump_?", "pump.*", "p mp", "a/", "/a", "a_b/c", "a/b/c", "/"] {
             assert!(wrong_tool(tool).is_some(), "{tool}");
         }
     }

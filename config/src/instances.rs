@@ -3,6 +3,7 @@
 //! It must not put an instance in the config that could not be told apart from another one.
 
 use crate::bus::{Bus, BusKeys};
+use crate::caller::{self, Caller, CallerKeys};
 use crate::catalogue::{Catalogue, Section};
 use crate::chains;
 use crate::conflicts;
@@ -14,10 +15,11 @@ use crate::mux;
 use crate::plugin::{self, Plugin, PluginKeys};
 use crate::power;
 use crate::processor::{Processor, ProcessorKeys};
+use crate::remote::{self, Remote, RemoteKeys};
 use crate::report::{Fault, Report};
 use crate::seats;
 use crate::sensor::{self, Sensor, SensorKeys};
-use crate::{Config, Mqtt, Node, Outbox};
+use crate::{Config, Mqtt, Node};
 
 pub(crate) struct Instances {
     buses: Vec<Read<BusKeys>>,
@@ -26,7 +28,9 @@ pub(crate) struct Instances {
     plugins: Vec<Read<PluginKeys>>,
     processors: Vec<Read<ProcessorKeys>>,
     destinations: Vec<Read<DestinationKeys>>,
+    remotes: Vec<Read<RemoteKeys>>,
     guards: Vec<Read<GuardKeys>>,
+    callers: Vec<Read<CallerKeys>>,
 }
 
 impl Instances {
@@ -39,7 +43,9 @@ impl Instances {
             plugins: read_all(report, catalogue),
             processors: read_all(report, catalogue),
             destinations: read_all(report, catalogue),
+            remotes: read_all(report, catalogue),
             guards: read_all(report, catalogue),
+            callers: read_all(report, catalogue),
         };
         for bus in &mut instances.buses {
             bus.keys.parent = mux::parent(catalogue, bus);
@@ -47,7 +53,10 @@ impl Instances {
         instances.sensors.iter_mut().for_each(|sensor| sensor::check(report, catalogue, sensor));
         instances.plugins.iter().for_each(|plugin| plugin::check(report, catalogue, plugin));
         instances.guards.iter().for_each(|guard| guard::check(report, catalogue, guard));
+        instances.remotes.iter().for_each(|remote| remote::check(report, remote));
         instances.guards.extend(guard::misspelt(report));
+        instances.callers.iter().for_each(|caller| caller::check(report, caller));
+        caller::shared_keys(report, &instances.callers);
         instances
     }
 
@@ -71,6 +80,7 @@ impl Instances {
         seats::shared(report, catalogue, &self.sensors);
         seats::before_and_behind(report, catalogue, &self.buses, &self.sensors);
         conflicts::shared_lines(report, &self.gpios);
+        remote::shared(report, &self.remotes);
         self.check_chains(report);
         conflicts::taken_ids(report, catalogue, self.all())
     }
@@ -80,17 +90,30 @@ impl Instances {
         for Read { instance, keys, .. } in &self.sensors {
             chains::check_process(report, instance, keys.process.as_deref().unwrap_or_default(), &processors);
         }
+        let elsewhere = |sensor: &str| self.remotes.iter().any(|remote| remote.may_bring(sensor));
         let sensors = self.sensors.iter().map(|read| &read.instance);
         let sensors: Vec<&Instance> = sensors.chain(self.gpios.iter().map(|read| &read.instance)).collect();
         for Read { instance, keys, .. } in &self.processors {
-            chains::check_sensors(report, instance, keys.sensors.as_deref().unwrap_or_default(), &sensors);
+            chains::check_sensors(
+                report,
+                instance,
+                keys.sensors.as_deref().unwrap_or_default(),
+                &sensors,
+                &elsewhere,
+            );
         }
         for Read { instance, keys, .. } in &self.destinations {
-            chains::check_sensors(report, instance, keys.sensors.as_deref().unwrap_or_default(), &sensors);
+            chains::check_sensors(
+                report,
+                instance,
+                keys.sensors.as_deref().unwrap_or_default(),
+                &sensors,
+                &elsewhere,
+            );
         }
     }
 
-    /// All that share one name space; guards have their own.
+    /// All that share one name space; guards have their own, and so have callers.
     fn all(&self) -> Vec<&Instance> {
         let buses = self.buses.iter().map(|read| &read.instance);
         let sensors = self.sensors.iter().map(|read| &read.instance);
@@ -98,7 +121,9 @@ impl Instances {
         let plugins = self.plugins.iter().map(|read| &read.instance);
         let processors = self.processors.iter().map(|read| &read.instance);
         let destinations = self.destinations.iter().map(|read| &read.instance);
-        buses.chain(sensors).chain(gpios).chain(plugins).chain(processors).chain(destinations).collect()
+        let remotes = self.remotes.iter().map(|read| &read.instance);
+        let all = buses.chain(sensors).chain(gpios).chain(plugins).chain(processors);
+        all.chain(destinations).chain(remotes).collect()
     }
 
     /// What has an id of its own, each with its fault.
@@ -108,8 +133,6 @@ impl Instances {
         losers: &[String],
         node: Node,
         mqtt: Mqtt,
-        outbox: Outbox,
-        plugin_paths: Vec<std::path::PathBuf>,
     ) -> Config {
         let own = |instance: &Instance| report.fault_of(&instance.pointer);
         let buses = self.buses.clone();
@@ -117,8 +140,6 @@ impl Instances {
         Config {
             node,
             mqtt,
-            outbox,
-            plugin_paths,
             buses: made(self.buses, losers, |read| {
                 Bus::new(or_bus(&read.instance, read.keys.parent.as_deref()), read)
             }),
@@ -131,7 +152,10 @@ impl Instances {
             plugins: made(self.plugins, losers, |read| Plugin::new(own(&read.instance), read)),
             processors: made(self.processors, losers, |read| Processor::new(own(&read.instance), read)),
             destinations: made(self.destinations, losers, |read| Destination::new(own(&read.instance), read)),
+            remotes: made(self.remotes, losers, |read| Remote::new(own(&read.instance), read)),
             guards: made(self.guards, &[], |read| Guard::new(report, own(&read.instance), read)),
+            callers: made(self.callers, &[], |read| Caller::new(own(&read.instance), read)),
+            ..Config::default()
         }
     }
 }

@@ -46,6 +46,8 @@
 mod address;
 mod broker;
 mod bus;
+mod caller;
+mod calls;
 mod catalogue;
 mod chains;
 mod conflicts;
@@ -70,6 +72,7 @@ mod plugin;
 mod plugins;
 mod power;
 mod processor;
+mod remote;
 mod report;
 mod schema;
 mod seats;
@@ -83,6 +86,8 @@ mod written;
 pub use address::Address;
 pub use broker::{BrokerScheme, BrokerUrl, BrokerUrlError};
 pub use bus::Bus;
+pub use caller::Caller;
+pub use calls::{Calls, MustSign};
 pub use catalogue::{Catalogue, CheckExpression, Kind, Section};
 pub use destination::Destination;
 pub use diagnostic::{Diagnostic, Related, Severity};
@@ -95,6 +100,7 @@ pub use node::Node;
 pub use outbox::{Class, Commit, Outbox, Policy, Storage};
 pub use plugin::Plugin;
 pub use processor::Processor;
+pub use remote::{Remote, Tools};
 pub use schema::schema;
 pub use secret::Settings;
 pub use sensor::Sensor;
@@ -151,8 +157,14 @@ pub struct Config {
     pub processors: Vec<Processor>,
     /// `[destination.ID]`
     pub destinations: Vec<Destination>,
+    /// `[remote.ID]`
+    pub remotes: Vec<Remote>,
     /// `[guard.ID]`. One with a mistake is here whatever it is, because it must not be taken for none.
     pub guards: Vec<Guard>,
+    /// `[calls]`
+    pub calls: Calls,
+    /// `[caller.NAME]`. One with a mistake is here too: its name is not free.
+    pub callers: Vec<Caller>,
     /// `[plugins] paths`: folders with plugins that are not built in.
     pub plugin_paths: Vec<std::path::PathBuf>,
 }
@@ -197,11 +209,13 @@ fn read(report: &mut Report<'_>, catalogue: &Catalogue) -> Option<Config> {
     let node = Node::read(report);
     let mqtt = Mqtt::read(report);
     let outbox = Outbox::read(report);
+    let calls = Calls::read(report);
     let plugins = Plugins::read(report);
     let instances = Instances::read(report, catalogue);
     let losers = instances.check(report, catalogue);
     if report.is_fatal() {
         return None;
     }
-    Some(instances.into_config(report, &losers, node?, mqtt?, outbox?, plugins.paths))
+    let config = instances.into_config(report, &losers, node?, mqtt?);
+    Some(Config { outbox: outbox?, calls: calls?, plugin_paths: plugins.paths, ..config })
 }

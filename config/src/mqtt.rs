@@ -76,6 +76,10 @@ pub struct Mqtt {
     pub qos: u8,
     /// How many readings of an outage are published in a second.
     pub backlog_rate: u32,
+    /// Whether Home Assistant is told of the node.
+    pub discovery: bool,
+    /// Where Home Assistant looks.
+    pub discovery_prefix: String,
 }
 
 impl Default for Mqtt {
@@ -101,6 +105,8 @@ impl Default for Mqtt {
             queue: keys.queue,
             qos: keys.qos,
             backlog_rate: keys.backlog_rate,
+            discovery: keys.discovery,
+            discovery_prefix: keys.discovery_prefix,
         }
     }
 }
@@ -155,6 +161,11 @@ pub(crate) struct Keys {
     qos: u8,
     /// How many readings of an outage are published in a second, so that the news keep their way; 0 for as many as the broker takes.
     backlog_rate: u32,
+    /// Whether Home Assistant is told of the node, so that its sensors and tools appear there by themselves. Without it what
+    /// Home Assistant was told before is taken back.
+    discovery: bool,
+    /// Where Home Assistant looks; as in the settings of its MQTT integration.
+    discovery_prefix: String,
 }
 
 impl Default for Keys {
@@ -180,6 +191,8 @@ impl Default for Keys {
             queue: 10_000,
             qos: 1,
             backlog_rate: 1000,
+            discovery: true,
+            discovery_prefix: "homeassistant".into(),
         }
     }
 }
@@ -191,6 +204,7 @@ impl Mqtt {
         let Self { urls, protocol, embedded, listen, base, username, password, client_id, .. } = self;
         let Self { username_file, password_file, ca_file, cert_file, key_file, .. } = self;
         let Self { keep_alive, session_expiry, receive_maximum, queue, qos, backlog_rate, .. } = self;
+        let Self { discovery, discovery_prefix, .. } = self;
         let secret =
             |password: &Option<Secret>| password.as_ref().map(|password| password.expose().to_owned());
         let shown = |url: &BrokerUrl| json!([url, secret(&url.password)]);
@@ -199,7 +213,19 @@ impl Mqtt {
         let files = json!([ca_file, cert_file, key_file]);
         let session = json!([nanos(*keep_alive), nanos(*session_expiry), receive_maximum, queue]);
         let readings = json!([qos, backlog_rate]);
-        fingerprint(&json!([urls, protocol, embedded, listen, base, who, files, session, readings]))
+        let home_assistant = json!([discovery, discovery_prefix]);
+        fingerprint(&json!([
+            urls,
+            protocol,
+            embedded,
+            listen,
+            base,
+            who,
+            files,
+            session,
+            readings,
+            home_assistant
+        ]))
     }
 
     /// Reads the section; nothing if it has a mistake.
@@ -261,6 +287,9 @@ impl Reading<'_, '_> {
         }
         if let Some(why) = wrong_base(&keys.base) {
             self.wrong("base", why, "such as \"sedge/v1\"");
+        }
+        if let Some(why) = wrong_base(&keys.discovery_prefix) {
+            self.wrong("discovery_prefix", &why.replace("base", "prefix"), "such as \"homeassistant\"");
         }
         if keys.client_id.as_deref().is_some_and(|id| id.starts_with(' ')) {
             self.wrong("client_id", "the client id begins with a space", "such as \"sedge-pi-kitchen\"");
@@ -332,6 +361,8 @@ impl Reading<'_, '_> {
             queue: keys.queue,
             qos: keys.qos,
             backlog_rate: keys.backlog_rate,
+            discovery: keys.discovery,
+            discovery_prefix: keys.discovery_prefix,
         }
     }
 
@@ -399,7 +430,7 @@ impl Reading<'_, '_> {
 }
 
 /// Why topics cannot begin with `base`.
-fn wrong_base(base: &str) -> Option<&'static str> {
+pub(crate) fn wrong_base(base: &str) -> Option<&'static str> {
     match base {
         "" => Some("the base is empty"),
         base if base.contains(['+', '#']) => Some("the base has a wildcard, `+` or `#`"),

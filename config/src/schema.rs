@@ -73,6 +73,21 @@ fn instances(definitions: &mut Map<String, Value>, catalogue: &Catalogue, sectio
             definitions.insert("guard".into(), guard);
             json!({ "$ref": reference("guard") })
         }
+        Section::Caller => {
+            let mut caller = hoisted(definitions, "caller", section_schema(section));
+            set(&mut caller, "additionalProperties", json!(false));
+            if let Some(tool) = caller.pointer_mut("/properties/tools/items") {
+                set(tool, "pattern", TOOL_PATTERN.into());
+            }
+            definitions.insert("caller".into(), caller);
+            json!({ "$ref": reference("caller") })
+        }
+        Section::Remote => {
+            let mut remote = hoisted(definitions, "remote", section_schema(section));
+            set(&mut remote, "additionalProperties", json!(false));
+            definitions.insert("remote".into(), remote);
+            json!({ "$ref": reference("remote") })
+        }
         _ if all.is_empty() => json!(false),
         _ => json!({ "anyOf": all }),
     };

@@ -32,7 +32,9 @@ pub(crate) fn is_of_this_version(report: &mut Report<'_>) -> bool {
 
 /// The words at the top level of the file.
 pub(crate) fn known() -> impl Iterator<Item = &'static str> {
-    ["config_version", "node", "mqtt", "outbox", "plugins"].into_iter().chain(Section::ALL.map(Section::word))
+    ["config_version", "node", "mqtt", "outbox", "calls", "plugins"]
+        .into_iter()
+        .chain(Section::ALL.map(Section::word))
 }
 
 /// The pointers of sections whose name is unknown and probably means `section`.
@@ -51,7 +53,10 @@ pub(crate) fn check_keys(report: &mut Report<'_>) {
         if !known().any(|word| word == key) {
             let what = if value.is_object() || value.is_array() { "section" } else { "key" };
             let hint = MistakeKind::unknown_key(key, known()).hint().unwrap_or_default();
-            report.error(Scope::Stray, place.key, &format!("unknown {what} `{key}`")).help(hint);
+            // Who is let in is not left to a misspelt section.
+            let meant = nearest(key, known()).filter(|word| ["calls", Section::Caller.word()].contains(word));
+            let scope = if meant.is_some() { Scope::Node } else { Scope::Stray };
+            report.error(scope, place.key, &format!("unknown {what} `{key}`")).help(hint);
             report.is_certain();
         } else if let Some(section) = Section::ALL.into_iter().find(|section| section.word() == key)
             && !matches!(value, Value::Object(_))

@@ -1,5 +1,7 @@
 //! What a person who writes `sedge.toml` may count on.
 
+#[path = "promises/callers.rs"]
+mod callers;
 #[path = "promises/catalogue.rs"]
 mod catalogue;
 #[path = "promises/chains.rs"]

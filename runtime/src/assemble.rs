@@ -12,6 +12,7 @@ use sedge_config::{Address, Config, Destination, Processor, Sensor};
 use sedge_hal::{Seat, Supply};
 use sedge_mqtt::MqttBridge;
 use sedge_plugin::prelude::*;
+use sedge_plugins::audit::{self, Audit, AuditArgs};
 use sedge_plugins::bus::BusPlugin;
 use sedge_plugins::destinations::{self, Start};
 use sedge_plugins::plausible::Plausible;
@@ -23,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::buses::{Buses, Opened};
-use crate::{extend, gpio};
+use crate::{callers, extend, gpio, remotes};
 
 /// The hardware of a node, and how plugins are made of a config for it. Outlives reloads.
 pub struct House {
@@ -60,7 +61,11 @@ impl House {
             .threads()
             .map(|(id, kind, bus, mark)| PluginSpec::new::<BusPlugin>(id, bus).kind(kind).fingerprint(mark))
             .collect();
+        specs.extend(remotes::specs(&config, bridge.as_ref()));
         if let Some((settings, fingerprint)) = bridge {
+            let (calls, mark) = callers::rules(&config);
+            let settings = sedge_mqtt::Settings { calls, ..settings };
+            let fingerprint = fingerprint.rotate_left(1) ^ mark;
             let id = Id::sanitized("mqtt", "mqtt");
             specs.push(PluginSpec::new::<MqttBridge>(id, settings).fingerprint(fingerprint));
         }
@@ -69,6 +74,9 @@ impl House {
             .iter()
             .map(|sensor| (sensor.id.clone(), sensor.process.clone().unwrap_or_default()))
             .collect();
+        named::<Audit>(&config, true, &mut specs, |settings: audit::Settings| {
+            AuditArgs::new(settings).map_err(|error| error.to_string())
+        });
         named::<Plausible>(&config, true, &mut specs, |_: Json| Ok(()));
         named::<System>(&config, true, &mut specs, |settings: system::Settings| {
             SystemArgs::new(settings).map_err(|error| error.to_string())
@@ -302,6 +310,10 @@ fn restricted(spec: PluginSpec, load: &[String]) -> PluginSpec {
 trait Named: Plugin {
     /// What the section says.
     type Settings: DeserializeOwned;
+}
+
+impl Named for Audit {
+    type Settings = audit::Settings;
 }
 
 impl Named for Plausible {

@@ -8,7 +8,9 @@ use sedge_plugin::Every;
 /// Sensors and tools of small Linux boards, over MQTT.
 #[derive(Debug, Parser)]
 #[command(name = "sedge", version, arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 75 broker unreachable, 78 config error.")]
+#[command(
+    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 some of several failed, 75 broker unreachable, 78 config error."
+)]
 pub struct Cli {
     /// What applies to every command.
     #[command(flatten)]
@@ -87,11 +89,23 @@ pub enum Command {
         #[command(subcommand)]
         command: SensorCommand,
     },
+    /// Nodes: who is there and how each fares
+    Node {
+        /// What to do.
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
     /// Tools of nodes
     Tool {
         /// What to do.
         #[command(subcommand)]
         command: ToolCommand,
+    },
+    /// Those who sign calls of tools
+    Caller {
+        /// What to do.
+        #[command(subcommand)]
+        command: CallerCommand,
     },
     /// The config as it is meant
     Config {
@@ -321,6 +335,40 @@ pub struct DoctorArgs {
     pub root: PathBuf,
 }
 
+/// What to do with nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// List the nodes that the broker knows
+    List,
+    /// Describe a node
+    Info {
+        /// Its id
+        #[arg(value_name = "NODE")]
+        node: String,
+    },
+    /// Say whether nodes are well; exit code 3 where some are not, 1 where none is
+    Status {
+        /// Only this one
+        #[arg(value_name = "NODE")]
+        node: Option<String>,
+    },
+    /// Print what happens to nodes, as it does
+    Watch,
+    /// Take back all that a node has left at the broker
+    Decommission(Decommission),
+}
+
+/// Which node is no more.
+#[derive(Debug, Clone, Args)]
+pub struct Decommission {
+    /// Its id
+    #[arg(value_name = "NODE")]
+    pub name: String,
+    /// It is meant
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// What to do with tools.
 #[derive(Debug, Subcommand)]
 pub enum ToolCommand {
@@ -330,6 +378,37 @@ pub enum ToolCommand {
     Info(ToolName),
     /// Call a tool
     Call(CallArgs),
+    /// Who called which tool of the node on this machine, and what came of it
+    Audit(AuditArgs),
+}
+
+/// Which lines of the audit log.
+#[derive(Debug, Clone, Args)]
+pub struct AuditArgs {
+    /// Only those of so long, such as 1h
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub since: Option<Every>,
+    /// The last so many [default: 50, or all with --since]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub count: Option<usize>,
+}
+
+/// What to do with callers.
+#[derive(Debug, Subcommand)]
+pub enum CallerCommand {
+    /// Make a key pair: the private half as a file, the public half as a section for the config of nodes
+    New(NewCallerArgs),
+}
+
+/// Who it is, and where its key goes.
+#[derive(Debug, Clone, Args)]
+pub struct NewCallerArgs {
+    /// What it is called in the config of nodes
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where to write the private key [default: NAME.key]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Which tool.
@@ -352,6 +431,12 @@ pub struct CallArgs {
     /// All arguments as a JSON object
     #[arg(long, value_name = "JSON", conflicts_with = "pairs")]
     pub args: Option<String>,
+    /// Sign the call as this caller of the node's config
+    #[arg(long, value_name = "NAME", requires = "key", conflicts_with = "local")]
+    pub sign_as: Option<String>,
+    /// The file with the caller's private key
+    #[arg(long, value_name = "FILE", requires = "sign_as")]
+    pub key: Option<PathBuf>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -41,6 +41,14 @@ pub(crate) fn login(mqtt: &Mqtt) -> Result<Login, Failure> {
     Ok(Login { username, password })
 }
 
+/// Whether the config names credentials that this process has not: it is the service that gets them.
+pub(crate) fn are_elsewhere(mqtt: &Mqtt) -> bool {
+    let files = [&mqtt.username_file, &mqtt.password_file, &mqtt.ca_file, &mqtt.cert_file, &mqtt.key_file];
+    let named = |file: &&Path| file.to_str().is_some_and(|file| file.starts_with("credential:"));
+    var_os("CREDENTIALS_DIRECTORY").is_none()
+        && files.into_iter().flatten().map(PathBuf::as_path).any(|f| named(&f))
+}
+
 /// Where a file is.
 pub(crate) fn path(file: &Path) -> Result<PathBuf, Failure> {
     resolved(file, var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from))

@@ -32,6 +32,9 @@ pub enum Failure {
     /// As [`Failed`](Self::Failed), and all has been said already.
     #[error("failed")]
     FailedShown,
+    /// Some of several are not well, and all has been said already.
+    #[error("some failed")]
+    PartlyShown,
 }
 
 impl Failure {
@@ -41,6 +44,7 @@ impl Failure {
             Self::NobodyReads => 0,
             Self::Failed(_) | Self::Untrusted(_) | Self::FailedShown => 1,
             Self::Usage(_) => 2,
+            Self::PartlyShown => 3,
             Self::Unreachable(_) => 75,
             Self::Config(_) | Self::ConfigShown => 78,
         }
@@ -49,7 +53,7 @@ impl Failure {
     /// Tells a person, on standard error; or a program, with `--json`.
     pub fn print(&self, global: &Global) {
         match self {
-            Self::ConfigShown | Self::FailedShown | Self::NobodyReads => {}
+            Self::ConfigShown | Self::FailedShown | Self::PartlyShown | Self::NobodyReads => {}
             error if global.json => crate::show::complain(format_args!(
                 "{}",
                 json!({ "error": error.to_string(), "code": error.code() })

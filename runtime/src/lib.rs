@@ -18,6 +18,7 @@ pub mod assemble;
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod buses;
+mod callers;
 pub mod catalogue;
 pub mod cli;
 pub mod commands;
@@ -31,6 +32,7 @@ pub mod load;
 mod log;
 pub mod outbox;
 mod place;
+mod remotes;
 mod requirements;
 mod roster;
 mod show;
@@ -41,7 +43,10 @@ use clap::Parser;
 
 pub use extend::with;
 
-use cli::{Cli, Command, ConfigCommand, PluginCommand, ReadingsCommand, SensorCommand, ToolCommand};
+use cli::{
+    CallerCommand, Cli, Command, ConfigCommand, NodeCommand, PluginCommand, ReadingsCommand, SensorCommand,
+    ToolCommand,
+};
 use exit::Failure;
 
 /// Reads the command line, runs the command, and says how it ended.
@@ -72,6 +77,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Plugin { command: PluginCommand::Check { path } } => {
             return commands::plugin::check(global, path.as_deref());
         }
+        Command::Caller { command: CallerCommand::New(args) } => return commands::caller::new(global, args),
+        Command::Tool { command: ToolCommand::Audit(args) } => return commands::audit::audit(global, args),
         Command::Version => return commands::version::version(global),
         _ => {}
     }
@@ -97,6 +104,19 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             }
             Command::Readings { command: ReadingsCommand::Tail(args) } => {
                 commands::readings::tail(global, args).await
+            }
+            Command::Node { command: NodeCommand::List } => {
+                in_time(global, commands::fleet::list(global)).await
+            }
+            Command::Node { command: NodeCommand::Info { node } } => {
+                in_time(global, commands::fleet::info(global, node)).await
+            }
+            Command::Node { command: NodeCommand::Status { node } } => {
+                in_time(global, commands::fleet::check(global, node.as_deref())).await
+            }
+            Command::Node { command: NodeCommand::Watch } => commands::fleet::watch(global).await,
+            Command::Node { command: NodeCommand::Decommission(args) } => {
+                in_time(global, commands::fleet::decommission(global, args)).await
             }
             Command::Tool { command: ToolCommand::List } => {
                 in_time(global, commands::tool::list(global)).await
@@ -128,6 +148,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Other(words) => in_time(global, commands::other::other(global, words)).await,
             Command::Check(_) | Command::Sensor { .. } | Command::Config { .. } | Command::Version => Ok(()),
             Command::Plugin { command: PluginCommand::Check { .. } } => Ok(()),
+            Command::Caller { .. } | Command::Tool { command: ToolCommand::Audit(_) } => Ok(()),
         }
     });
     // A thread that a driver blocks must not keep the process from ending.

@@ -18,9 +18,9 @@ use crate::load::{find, load};
 use crate::place;
 
 /// Plugins that run although no section names them.
-const BY_DEFAULT: [&str; 2] = ["plausible", "system"];
+const BY_DEFAULT: [&str; 3] = ["audit", "plausible", "system"];
 /// The sections of the config that have instances, in the order in which they are listed.
-const SECTIONS: [&str; 5] = ["plugin", "processor", "destination", "gpio", "sensor"];
+const SECTIONS: [&str; 6] = ["plugin", "processor", "destination", "remote", "gpio", "sensor"];
 
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -63,7 +63,10 @@ pub(crate) fn built_in() -> Vec<PluginInfo> {
         name: name.into(),
         ..PluginInfo::from(Manifest::new("", "", ""))
     };
-    let mut infos = vec![PluginInfo::from(sedge_mqtt::MqttBridge::MANIFEST)];
+    let mut infos = vec![
+        PluginInfo::from(sedge_mqtt::MqttBridge::MANIFEST),
+        PluginInfo::from(sedge_mqtt::RemoteImport::MANIFEST),
+    ];
     infos.extend(PLUGINS.iter().chain(GPIOS).chain(DESTINATIONS).map(sedge_plugins::Kind::info));
     infos.extend(processors::KINDS.iter().map(|kind| {
         let category = match kind.stage {
@@ -178,7 +181,7 @@ fn configured(config: &Json, faults: &[sedge_config::Diagnostic], compiled: &[Pl
     let mut kinds = BTreeSet::new();
     for section in SECTIONS {
         for (id, instance) in config[section].as_object().into_iter().flatten() {
-            let kind = instance["kind"].as_str().unwrap_or(id);
+            let kind = if section == "remote" { section } else { instance["kind"].as_str().unwrap_or(id) };
             kinds.insert(kind.to_owned());
             let fault = faults.iter().find(|fault| {
                 fault.severity == sedge_config::Severity::Error && fault.component.as_deref() == Some(id)

@@ -6,16 +6,24 @@
 mod broker;
 #[path = "../../plugins/mqtt/tests/promises/support/brokers.rs"]
 mod brokers;
+#[path = "promises/callers.rs"]
+mod callers;
 #[path = "promises/commands.rs"]
 mod commands;
 #[path = "promises/contract.rs"]
 mod contract;
 #[path = "promises/demo.rs"]
 mod demo;
+#[path = "promises/discovery.rs"]
+mod discovery;
+#[path = "promises/faults.rs"]
+mod faults;
 #[path = "promises/guide.rs"]
 mod guide;
 #[path = "promises/hardware.rs"]
 mod hardware;
+#[path = "../../plugins/mqtt/tests/promises/support/home_assistant.rs"]
+mod home_assistant;
 #[path = "promises/layers.rs"]
 mod layers;
 #[path = "promises/node.rs"]
@@ -24,6 +32,8 @@ mod node;
 mod program;
 #[path = "promises/record.rs"]
 mod record;
+#[path = "promises/remote.rs"]
+mod remote;
 #[path = "promises/sysfs.rs"]
 mod sysfs;
 #[path = "promises/table.rs"]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::CompactError;
 use crate::aside::Kind;
 use crate::disk::Mode;
-use crate::format::{self, HEADER, Header, Mark, REPLACES, SMALLEST, frame_bytes};
+use crate::format::{self, HEADER, Header, Mark, SMALLEST, frame_bytes};
 use crate::journal::Journal;
 use crate::state::Meta;
 use crate::walk::{Step, Walk};
@@ -45,8 +45,8 @@ impl Journal {
     pub fn plan(&self, keep: &mut dyn FnMut(&mut Vec<(u64, Vec<u8>)>)) -> Option<Compaction> {
         let (segments, oldest) = {
             let state = self.shared.state();
-            let sealed = state.segments.iter().filter(|meta| !meta.active).take(MOST_LOOKED_AT);
-            (sealed.cloned().collect::<Vec<Meta>>(), state.segments.first().map(|meta| meta.epoch))
+            let sealed = state.segments.len().saturating_sub(1).min(MOST_LOOKED_AT);
+            (state.segments[..sealed].to_vec(), state.segments.first().map(|meta| meta.epoch))
         };
         let room = self.room();
         let mut run: Vec<Meta> = Vec::new();
@@ -55,7 +55,7 @@ impl Journal {
             let Some(mut more) = self.records(&meta) else { break };
             keep(&mut more);
             let size: u64 = more.iter().map(|(_, payload)| frame_bytes(payload.len())).sum();
-            if bytes + size > room || run.len() == REPLACES {
+            if bytes + size > room {
                 if run.len() > 1 {
                     break;
                 }
@@ -154,9 +154,6 @@ impl Journal {
         let epoch = self.next_epoch();
         let mut header = Header::new(epoch, first.first);
         header.end = last.end;
-        for (slot, meta) in header.replaces.iter_mut().zip(run) {
-            *slot = meta.epoch;
-        }
         let mut bytes = Vec::new();
         header.encode(&mut bytes);
         for (position, payload) in kept {

@@ -2,6 +2,7 @@
 //!
 //! A name is a file's name in the one directory that a [`Disk`] is; there are no folders in it.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 
 /// Most attempts at one write or read: a disk that takes a byte at a time, or is always interrupted, is broken.
@@ -24,6 +25,10 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes this process the only one that writes here, until what is returned is dropped. `WouldBlock` where there is
     /// another.
     fn lock(&self) -> io::Result<Box<dyn Send + Sync>>;
+    /// A number that is another one in each process.
+    fn chance(&self) -> u64 {
+        RandomState::new().build_hasher().finish()
+    }
 }
 
 /// One open file.

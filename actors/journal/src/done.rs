@@ -6,13 +6,15 @@
 use std::io;
 use std::ops::Range;
 
-use crate::disk::{Disk, Mode, read_all_at, write_all_at};
+use crate::disk::{Disk, Mode, read_all_at, replace, write_all_at};
 use crate::format::{u32_at, u64_at};
 
 /// Ranges that are told apart.
 const MOST: usize = 64;
 /// Each slot has blocks of its own, so that writing one cannot tear the other.
 const SLOT: u64 = 4096;
+/// Attempts at a slot.
+const READS: usize = 3;
 const MAGIC: &[u8; 8] = b"SEDGECUR";
 const HEAD: usize = 24;
 
@@ -36,7 +38,7 @@ impl Done {
         let Ok(file) = disk.open(name, Mode::Read) else { return done };
         for slot in 0..2 {
             let half = &mut bytes[slot * SLOT as usize..][..SLOT as usize];
-            if read_all_at(&*file, half, slot as u64 * SLOT).is_err() {
+            if !(0..READS).any(|_| read_all_at(&*file, half, slot as u64 * SLOT).is_ok()) {
                 half.fill(0);
             }
             if let Some((generation, ranges)) = decode(half)
@@ -104,19 +106,17 @@ impl Done {
 
     /// Makes it durable.
     pub fn store(&mut self, disk: &dyn Disk) -> io::Result<()> {
-        let file = if self.made {
-            disk.open(&self.name, Mode::Write)?
-        } else {
-            let file = disk.open(&self.name, Mode::Create)?;
-            write_all_at(&*file, &vec![0; 2 * SLOT as usize], 0)?;
-            file
-        };
         // The generation goes on only when this one is durable: were the other slot written next, both could be torn.
         let generation = self.generation + 1;
-        write_all_at(&*file, &encode(generation, &self.ranges), generation % 2 * SLOT)?;
-        file.sync_data()?;
-        if !self.made {
-            disk.sync_dir()?;
+        let (bytes, at) = (encode(generation, &self.ranges), generation % 2 * SLOT);
+        if self.made {
+            let file = disk.open(&self.name, Mode::Write)?;
+            write_all_at(&*file, &bytes, at)?;
+            file.sync_data()?;
+        } else {
+            let mut slots = vec![0; 2 * SLOT as usize];
+            slots[at as usize..][..bytes.len()].copy_from_slice(&bytes);
+            replace(disk, &self.name, &slots)?;
         }
         (self.generation, self.made) = (generation, true);
         Ok(())

@@ -2,20 +2,19 @@
 //!
 //! ```text
 //! segment  NNNNNNNNNN.seg: header (64 bytes), then frames, each at a multiple of 8
-//! header   magic 8 | version u32 | epoch u32 | base u64 | end u64 | replaces 6 × u32 | zero u32 | crc32c u32
+//! header   magic 8 | version u32 | epoch u32 | base u64 | end u64 | zeros 28 | crc32c u32
 //! frame    length u32 | crc32c over (epoch, position, length, payload) u32 | epoch u32 | position u64 | payload
 //! mark     a frame without payload whose "length" is above all lengths: sealed, closed, opened
 //! ```
 //!
 //! The epoch is new at each use of a file, so that what is left of a former use is no frame. `end` is 0 but in a segment that
-//! compaction made: then it holds what was kept of the positions from `base` to `end`, and stands for the segments in
-//! `replaces`, which a crash may have left.
+//! compaction made: then it holds what was kept of the positions from `base` to `end`, and stands for all older segments
+//! there, which a crash may have left.
 
 pub(crate) const HEADER: usize = 64;
 pub(crate) const FRAME: usize = 20;
 /// A mark, or the smallest record.
 pub(crate) const SMALLEST: u64 = 24;
-pub(crate) const REPLACES: usize = 6;
 /// Positions at or above this are made up.
 pub(crate) const MOST_POSITION: u64 = 1 << 62;
 /// Epochs at or above this are made up.
@@ -53,12 +52,11 @@ pub(crate) struct Header {
     pub(crate) epoch: u32,
     pub(crate) base: u64,
     pub(crate) end: u64,
-    pub(crate) replaces: [u32; REPLACES],
 }
 
 impl Header {
     pub(crate) fn new(epoch: u32, base: u64) -> Self {
-        Self { epoch, base, end: 0, replaces: [0; REPLACES] }
+        Self { epoch, base, end: 0 }
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -68,10 +66,7 @@ impl Header {
         out.extend_from_slice(&self.epoch.to_le_bytes());
         out.extend_from_slice(&self.base.to_le_bytes());
         out.extend_from_slice(&self.end.to_le_bytes());
-        for epoch in self.replaces {
-            out.extend_from_slice(&epoch.to_le_bytes());
-        }
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&[0; 28]);
         let crc = crc32c::crc32c(&out[start..]);
         out.extend_from_slice(&crc.to_le_bytes());
     }
@@ -81,12 +76,7 @@ impl Header {
         let good = bytes[..8] == *MAGIC
             && u32_at(bytes, 8) == VERSION
             && u32_at(bytes, 60) == crc32c::crc32c(&bytes[..60]);
-        let mut replaces = [0; REPLACES];
-        for (index, epoch) in replaces.iter_mut().enumerate() {
-            *epoch = u32_at(bytes, 32 + 4 * index);
-        }
-        let header =
-            Self { epoch: u32_at(bytes, 12), base: u64_at(bytes, 16), end: u64_at(bytes, 24), replaces };
+        let header = Self { epoch: u32_at(bytes, 12), base: u64_at(bytes, 16), end: u64_at(bytes, 24) };
         let sound = header.epoch < MOST_EPOCH && header.base < MOST_POSITION && header.end < MOST_POSITION;
         (good && sound).then_some(header)
     }

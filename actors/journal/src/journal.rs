@@ -23,6 +23,8 @@ const TERMINATOR: [u8; 8] = [0; 8];
 const RESERVE: u64 = SMALLEST + TERMINATOR.len() as u64;
 /// What is gathered before it is written, where many are appended at once.
 const MOST_GATHERED: usize = 256 * 1024;
+/// New segments for one record: where sealing fails the next one begins full of what was to be sealed.
+const MOST_TURNS: usize = 8;
 const SMALLEST_SEGMENT: u32 = 4096;
 const FEWEST_SEGMENTS: u64 = 4;
 
@@ -158,8 +160,7 @@ impl Journal {
         };
         journal.tidy_free();
         if let Err(error) = journal.begin(&loaded) {
-            // Nothing on the disk says that it was opened: the next process may find what this one did.
-            journal.advance(loaded.next + SKIP * open::chance());
+            journal.leap_anywhere(loaded.next);
             journal.fail(&error);
         }
         let next = journal.head();
@@ -169,9 +170,13 @@ impl Journal {
     /// Goes on in the newest segment, or in a new one. Both say durably that the end which was found is no longer the end.
     fn begin(&mut self, loaded: &Loaded) -> io::Result<()> {
         let Some(meta) = loaded.segments.last() else { return self.save() };
-        if !loaded.found.in_order
-            && let Err(error) = open::rewrite(&*self.shared.disk, meta, loaded.used)
-        {
+        let disk = self.shared.disk.clone();
+        // A segment may be seen here whose name is not on the disk: then the process before this one failed to make it so.
+        let settled = disk.sync_dir().and_then(|()| match loaded.found.in_order {
+            true => Ok(()),
+            false => open::rewrite(&*disk, meta, loaded.used),
+        });
+        if let Err(error) = settled {
             self.shared.state().durable = meta.first;
             self.unsure = Some(meta.clone());
             return Err(error);
@@ -184,17 +189,29 @@ impl Journal {
 
     fn resume(&mut self, meta: &Meta, at: u64, next: u64) -> io::Result<()> {
         let file = self.shared.disk.open(&meta.name, Mode::Write)?;
+        self.active = Some(Active { file, epoch: meta.epoch, at, limit: self.segment_bytes });
+        if let Some(meta) = self.shared.state().segment(meta.epoch) {
+            (meta.active, meta.end) = (true, next);
+        }
+        self.mark_opened()
+    }
+
+    /// Says durably that positions up to the next one may have been given out.
+    fn mark_opened(&mut self) -> io::Result<()> {
+        let head = self.head();
+        let Some(active) = &mut self.active else { return Ok(()) };
         let mut bytes = Vec::new();
-        format::encode_mark(&mut bytes, meta.epoch, next, Mark::Opened);
+        format::encode_mark(&mut bytes, active.epoch, head, Mark::Opened);
         bytes.extend_from_slice(&TERMINATOR);
-        write_all_at(&*file, &bytes, at)?;
-        file.sync_data()?;
+        write_all_at(&*active.file, &bytes, active.at)?;
+        active.file.sync_data()?;
+        active.at += SMALLEST;
+        let (at, epoch) = (active.at, active.epoch);
         let mut state = self.shared.state();
         state.syncs += 1;
-        if let Some(meta) = state.segment(meta.epoch) {
-            (meta.active, meta.end, meta.limit) = (true, next, at + SMALLEST);
+        if let Some(meta) = state.segment(epoch) {
+            (meta.end, meta.limit) = (head, at);
         }
-        self.active = Some(Active { file, epoch: meta.epoch, at: at + SMALLEST, limit: self.segment_bytes });
         Ok(())
     }
 
@@ -220,9 +237,31 @@ impl Journal {
         Appended { positions: first..next, stopped }
     }
 
-    /// The position that the next record gets at least: above what cursors and others remember, should they know of positions
-    /// that the journal does not. To be called before the first record.
-    pub fn advance(&mut self, position: u64) {
+    /// To be called before the first record with what is remembered elsewhere, such as the ends of cursors. Where that is above
+    /// the position that the next record gets, the journal was taken away, or ran from memory: then positions go on far above.
+    pub fn advance(&mut self, known: u64) {
+        if known <= self.head() {
+            return;
+        }
+        if self.active.is_some() {
+            self.leap((known / SKIP + 1) * SKIP);
+            match self.mark_opened() {
+                Ok(()) => return,
+                Err(error) => self.fail(&error),
+            }
+        }
+        self.leap_anywhere(known);
+    }
+
+    /// Nothing on the disk says that positions were given out from here on: the next process may find what this one did.
+    fn leap_anywhere(&mut self, known: u64) {
+        // Far above what an ordinary end leaves out, and another number in each process.
+        let leap = (1 << 16) + self.shared.disk.chance() % (1 << 16);
+        self.leap((known / SKIP + leap) * SKIP);
+    }
+
+    /// The next record gets this position, where that is above.
+    fn leap(&mut self, position: u64) {
         let mut state = self.shared.state();
         if position > state.head && position < format::MOST_POSITION {
             let all_durable = state.durable == state.head;
@@ -274,23 +313,26 @@ impl Journal {
     }
 
     /// Records that left memory without having reached the disk since this was asked last: they are lost. As many bytes are
-    /// held as memory is allowed; of what is lost beyond, the oldest is only counted.
+    /// held as memory is allowed, 256 KiB at least; of what is lost beyond, the oldest is only counted.
     pub fn take_unsaved(&mut self) -> Vec<(u64, Vec<u8>)> {
         self.unsaved_bytes = 0;
         std::mem::take(&mut self.unsaved).into()
     }
 
-    /// The oldest segment that is no longer written to.
+    /// The oldest segment that is no longer written to. Not the newest of all, also where it is not written to: it says how far
+    /// positions were given out.
     pub fn oldest(&self) -> Option<Segment> {
         let state = self.shared.state();
-        let meta = state.segments.first().filter(|meta| !meta.active)?;
+        let meta = state.segments.first().filter(|_| state.segments.len() > 1)?;
         Some(Segment { first: meta.first, end: meta.end, bytes: meta.limit })
     }
 
     /// Drops the oldest segment, for its file to be used again; which positions were in it. Nothing where there is none.
     pub fn drop_oldest(&mut self) -> io::Result<Range<u64>> {
-        let meta = self.shared.state().segments.first().filter(|meta| !meta.active).cloned();
-        let Some(meta) = meta else { return Ok(0..0) };
+        if self.oldest().is_none() {
+            return Ok(0..0);
+        }
+        let Some(meta) = self.shared.state().segments.first().cloned() else { return Ok(0..0) };
         self.release(std::slice::from_ref(&meta))?;
         Ok(meta.first..meta.end)
     }
@@ -314,9 +356,15 @@ impl Journal {
             return Err(AppendError::TooLarge { bytes: payload.len(), limit: self.limit() });
         }
         let bytes = frame_bytes(payload.len());
-        if !self.has_room(bytes) {
+        for _ in 0..MOST_TURNS {
+            if self.has_room(bytes) {
+                break;
+            }
             self.write_gathered();
             self.next_segment()?;
+        }
+        if !self.has_room(bytes) {
+            self.fail(&io::Error::other("syncing fails again and again"));
         } else if self.gathered.bytes.len() >= MOST_GATHERED {
             self.write_gathered();
         }
@@ -386,7 +434,7 @@ impl Journal {
             self.unsaved_bytes += payload.len();
             self.unsaved.push_back((position, payload.to_vec()));
         }
-        while self.unsaved_bytes > self.memory_bytes
+        while self.unsaved_bytes > self.memory_bytes.max(MOST_GATHERED)
             && let Some((_, payload)) = self.unsaved.pop_front()
         {
             self.unsaved_bytes -= payload.len();
@@ -532,7 +580,10 @@ impl Journal {
             let _ = disk.remove(&from);
             return Err(error);
         }
-        disk.sync_dir()?;
+        if let Err(error) = disk.sync_dir() {
+            let _ = disk.remove(&name);
+            return Err(error);
+        }
         let mut state = self.shared.state();
         state.bytes_written += bytes.len() as u64;
         state.syncs += 2;
@@ -581,7 +632,10 @@ impl Journal {
             if reuse {
                 self.free.push(free);
             }
-            self.shared.state().segments.retain(|held| held.name != meta.name);
+            let mut state = self.shared.state();
+            state.segments.retain(|held| held.name != meta.name);
+            // What is gone from the disk is gone for readers that keep up as well.
+            state.ring.forget_below(meta.end);
         }
         // Where this fails a power cut brings them back: they are read once more.
         let _ = self.shared.disk.sync_dir();

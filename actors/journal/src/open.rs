@@ -3,7 +3,6 @@
 //! Quick: of all segments the header is read, of the newest everything. A segment whose header is destroyed is known by its
 //! name and its frames; a file without a single good frame is put aside; files of others are left alone.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 
 use crate::JournalError;
@@ -71,7 +70,17 @@ pub(crate) fn load(disk: &dyn Disk, aside: &Aside, names: &[String], repair: boo
         let Some((epoch, ending)) = format::parse_name(name) else { continue };
         highest = highest.max(epoch);
         match ending {
-            "free" => free.push(name.clone()),
+            "free" => match free_epoch(disk, name) {
+                // It may have been about to be a segment: what is in it is of the epoch that its header says.
+                Some(epoch) => {
+                    highest = highest.max(epoch);
+                    free.push(name.clone());
+                }
+                None => {
+                    found.leftovers += 1;
+                    let _ = repair.then(|| disk.remove(name));
+                }
+            },
             "seg" => match segment(disk, aside, name, epoch) {
                 Some(segment) => segments.push(segment),
                 None => unseen = true,
@@ -109,6 +118,12 @@ pub(crate) fn load(disk: &dyn Disk, aside: &Aside, names: &[String], repair: boo
     let damage = aside.damage();
     found.damaged = damage.bad_files + damage.bad_spans + damage.torn_tails;
     loaded
+}
+
+fn free_epoch(disk: &dyn Disk, name: &str) -> Option<u32> {
+    let mut bytes = [0; HEADER];
+    read_all_at(&*disk.open(name, Mode::Read).ok()?, &mut bytes, 0).ok()?;
+    Header::decode(&bytes).map(|header| header.epoch)
 }
 
 fn segment(disk: &dyn Disk, aside: &Aside, name: &str, epoch: u32) -> Option<(Meta, Option<Header>)> {
@@ -150,17 +165,16 @@ fn first_record(walk: &mut Walk) -> Option<u64> {
     }
 }
 
-/// A crash may have left the segments from which compaction made a smaller one.
+/// A crash may have left the segments from which compaction made a smaller one. All that is older and within its positions was
+/// known when it was made, or was given up before.
 fn remove_replaced(disk: &dyn Disk, segments: &mut Vec<(Meta, Option<Header>)>, repair: bool) -> u64 {
     let made: Vec<Header> =
         segments.iter().filter_map(|(_, header)| *header).filter(|header| header.end > header.base).collect();
     let before = segments.len();
     segments.retain(|(meta, _)| {
-        let replaced = made.iter().any(|header| {
-            header.replaces.contains(&meta.epoch)
-                && header.epoch != meta.epoch
-                && (header.base..header.end).contains(&meta.first)
-        });
+        let replaced = made
+            .iter()
+            .any(|header| header.epoch > meta.epoch && (header.base..header.end).contains(&meta.first));
         if replaced && repair {
             let _ = disk.remove(&meta.name);
         }
@@ -191,7 +205,11 @@ fn scan_newest(
 ) {
     let file = match disk.open(&meta.name, Mode::Read) {
         Ok(file) => file,
-        Err(_) => return loaded.next = (meta.end.max(meta.first) / LONG_SKIP + 1) * LONG_SKIP,
+        Err(_) => {
+            loaded.next = (meta.end.max(meta.first) / LONG_SKIP + 1) * LONG_SKIP;
+            meta.end = loaded.next;
+            return;
+        }
     };
     let start = if header.is_some() { HEADER as u64 } else { 0 };
     let mut walk = Walk::new(&*file, meta.epoch, start, meta.limit);
@@ -222,6 +240,10 @@ fn scan_newest(
     loaded.found.in_order = last == Some(Mark::Closed) && readable;
     let skip = if readable { SKIP } else { LONG_SKIP };
     loaded.next = if loaded.found.in_order { next } else { (next / skip + 1) * skip };
+    if !readable {
+        // What cannot be read today may be read tomorrow, and is not to be taken for the end.
+        meta.end = loaded.next;
+    }
     let whole = header.is_some() && !meta.compacted && last != Some(Mark::Sealed);
     loaded.resume = (whole && readable && at + 4 * SMALLEST <= meta.limit).then_some(at);
 }
@@ -239,9 +261,4 @@ pub(crate) fn rewrite(disk: &dyn Disk, meta: &Meta, bytes: u64) -> io::Result<()
         }
     }
     file.sync_data()
-}
-
-/// A number from 1 to 65,536, another one in each process.
-pub(crate) fn chance() -> u64 {
-    1 + RandomState::new().build_hasher().finish() % (1 << 16)
 }

@@ -120,7 +120,8 @@ impl Reader {
         let names = open::names(&*disk)?;
         let aside = Aside::new(&*disk, &names, false);
         let loaded = open::load(&*disk, &aside, &names, false);
-        let state = State::new(loaded.segments, 0, loaded.next);
+        // Also while a node writes: what it leaves out does not concern a look.
+        let state = State::new(loaded.segments, 0, loaded.found.end);
         Ok(Self::new(Arc::new(Shared::new(disk, aside, state))))
     }
 

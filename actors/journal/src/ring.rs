@@ -39,6 +39,13 @@ impl Ring {
         Some(record)
     }
 
+    /// Those below a position, taken out.
+    pub(crate) fn forget_below(&mut self, position: u64) {
+        while self.first().is_some_and(|first| first < position) {
+            self.pop();
+        }
+    }
+
     /// The records from a position on.
     pub(crate) fn from(&self, position: u64) -> impl Iterator<Item = &Record> {
         let index = self.records.partition_point(|record| record.0 < position);

@@ -108,7 +108,7 @@ impl<'f> Walk<'f> {
 
     fn next_good(&mut self, bad: u64) -> Option<u64> {
         let mut at = (bad + 8).next_multiple_of(8);
-        while at + SMALLEST <= self.limit {
+        while at + FRAME as u64 <= self.limit {
             if self.frame(at).is_some() {
                 return Some(at);
             }
@@ -118,7 +118,7 @@ impl<'f> Walk<'f> {
     }
 
     fn frame(&mut self, at: u64) -> Option<Found> {
-        if at + SMALLEST > self.limit {
+        if at + FRAME as u64 > self.limit {
             return None;
         }
         let (epoch, floor, left) = (self.epoch, self.floor, self.limit - at);

@@ -12,8 +12,8 @@ use sedge_plugin::journal::CursorSource;
 use sedge_plugin::metrics::Registry;
 use sedge_plugin::topics::{Extract, RawPayload};
 use sedge_plugin::{
-    BoxFuture, Clock, Directory, Draft, Frame, Id, PluginError, Reading, SensorDescriptor, ToolCall,
-    ToolOutcome,
+    BoxFuture, Clock, Directory, Draft, Frame, Id, PluginError, Reading, RemoteCaller, RemoteNode,
+    SensorDescriptor, ToolCall, ToolOutcome,
 };
 use serde_json::Value as Json;
 use tokio::sync::watch;
@@ -157,6 +157,16 @@ impl Host for PluginHost {
 
     fn call(&self, call: ToolCall) -> BoxFuture<'_, ToolOutcome> {
         Box::pin(self.tools.call(call))
+    }
+
+    fn reach(&self, plugin: &Id, node: RemoteNode, call: RemoteCaller) -> bool {
+        !self.has_ended() && self.tools.reach(plugin, node, call)
+    }
+
+    fn forget(&self, plugin: &Id, node: &Id) {
+        if !self.has_ended() {
+            self.tools.forget(plugin, node);
+        }
     }
 
     fn directory(&self) -> Arc<Directory> {

@@ -216,8 +216,9 @@ impl Keeper {
         let end = self.watch(live).await;
         self.stop_services().await;
         self.state.bus.unsubscribe(&self.spec.id);
-        self.tools.suspend(&self.spec.id, self.wake.as_ref());
+        // First, so that no task of this start lists anything anew.
         host.end();
+        self.tools.suspend(&self.spec.id, self.wake.as_ref());
         if describes && !*self.stopped.borrow() {
             self.state.describe_again();
         }

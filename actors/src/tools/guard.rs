@@ -21,7 +21,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use sedge_plugin::expr::Expr;
-use sedge_plugin::{Id, Name, Quality, Reading, ToolError, ToolErrorCode, Value};
+use sedge_plugin::{Id, Quality, Reading, ToolError, ToolErrorCode, Value, glob};
 
 /// How old the readings of a condition may be, unless told otherwise.
 pub const MAX_AGE: Duration = Duration::from_secs(300);
@@ -31,7 +31,7 @@ pub const MAX_AGE: Duration = Duration::from_secs(300);
 pub struct Guard {
     /// What it is called in messages.
     pub id: Id,
-    /// The tools that it is about; `*` stands for anything.
+    /// The tools that it is about, those of other nodes as `node/tool`; `*` stands for anything.
     pub tools: Vec<String>,
     /// Who may call; all, where it is empty. `*` stands for anything.
     pub allow: Vec<String>,
@@ -70,11 +70,11 @@ impl Guard {
 
     /// Whether it is about a tool.
     pub fn covers(&self, tool: &str) -> bool {
-        self.tools.iter().any(|pattern| fits(pattern, tool))
+        self.tools.iter().any(|pattern| glob(pattern, tool))
     }
 
     fn admits(&self, caller: &str) -> Result<(), String> {
-        let fit = |patterns: &[String]| patterns.iter().any(|pattern| fits(pattern, caller));
+        let fit = |patterns: &[String]| patterns.iter().any(|pattern| glob(pattern, caller));
         if let Some(fault) = &self.fault {
             return Err(format!("it is misconfigured, so nothing passes: {fault}"));
         }
@@ -100,7 +100,7 @@ pub(crate) enum Admission {
 }
 
 /// When a tool ran under a guard.
-type Runs = HashMap<(Id, Name), VecDeque<Duration>>;
+type Runs = HashMap<(Id, String), VecDeque<Duration>>;
 
 /// All guards of a node, with their memory.
 #[derive(Default)]
@@ -121,23 +121,25 @@ impl Guards {
         Self { guards: self.guards, runs: Mutex::new(runs) }
     }
 
-    /// The guards that are about none of these tools: most likely their patterns are misspelt.
-    pub(crate) fn idle(&self, tools: &[Name]) -> Vec<Id> {
-        let idle = |guard: &&Guard| !tools.iter().any(|tool| guard.covers(tool.as_str()));
+    /// The guards that are about none of these tools: most likely their patterns are misspelt. Tools of other nodes come and
+    /// go, so a guard about those is not idle.
+    pub(crate) fn idle(&self, tools: &[String]) -> Vec<Id> {
+        let far = |guard: &Guard| guard.tools.iter().any(|pattern| pattern.contains('/'));
+        let idle = |guard: &&Guard| !far(guard) && !tools.iter().any(|tool| guard.covers(tool));
         self.guards.iter().filter(idle).map(|guard| guard.id.clone()).collect()
     }
 
-    fn about<'a>(&'a self, tool: &'a Name) -> impl Iterator<Item = &'a Guard> {
-        self.guards.iter().filter(|guard| guard.covers(tool.as_str()))
+    fn about<'a>(&'a self, tool: &'a str) -> impl Iterator<Item = &'a Guard> {
+        self.guards.iter().filter(|guard| guard.covers(tool))
     }
 
     /// Whether a caller may call at all.
-    pub(crate) fn admit_caller(&self, tool: &Name, caller: &str) -> Result<(), ToolError> {
+    pub(crate) fn admit_caller(&self, tool: &str, caller: &str) -> Result<(), ToolError> {
         self.about(tool).try_for_each(|guard| guard.admits(caller).map_err(|why| denied(guard, &why)))
     }
 
     /// Whether a tool may run now. One that may is counted as having run.
-    pub(crate) fn admit_run(&self, tool: &Name, around: &dyn Around) -> Result<Admission, ToolError> {
+    pub(crate) fn admit_run(&self, tool: &str, around: &dyn Around) -> Result<Admission, ToolError> {
         let now = around.now();
         for guard in self.about(tool) {
             holds(guard, around).map_err(|why| denied(guard, &why))?;
@@ -147,11 +149,11 @@ impl Guards {
         }
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         for guard in self.about(tool) {
-            let before = runs.entry((guard.id.clone(), tool.clone())).or_default();
+            let before = runs.entry((guard.id.clone(), tool.to_owned())).or_default();
             rested(guard, before, now).map_err(|why| denied(guard, &why))?;
         }
         for guard in self.about(tool) {
-            let before = runs.entry((guard.id.clone(), tool.clone())).or_default();
+            let before = runs.entry((guard.id.clone(), tool.to_owned())).or_default();
             let most = guard.at_most.map_or(1, |(most, _)| most as usize).max(1);
             while before.len() >= most {
                 before.pop_front();
@@ -210,21 +212,6 @@ fn shown(time: Duration) -> String {
     sedge_plugin::Every(Duration::from_secs(seconds)).to_string()
 }
 
-/// Whether a text fits a pattern, in which `*` stands for anything.
-fn fits(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -247,7 +234,14 @@ mod tests {
             let mut frame = Frame::default();
             frame.push("level", self.level.filter(|_| sensor.as_str() == "tank")?);
             let taken = Taken { up_ms: 0, wall_ms: None };
-            Some(Arc::new(Reading { sensor: sensor.clone(), boot: Boot(1), seq: 1, taken, frame }))
+            Some(Arc::new(Reading {
+                sensor: sensor.clone(),
+                boot: Boot(1),
+                seq: 1,
+                taken,
+                frame,
+                origin: None,
+            }))
         }
     }
 
@@ -261,20 +255,8 @@ mod tests {
         error.message
     }
 
-    fn tool() -> Name {
-        Name::new("pump_set").unwrap()
-    }
-
-    #[test]
-    fn a_star_stands_for_anything() {
-        for (pattern, text) in
-            [("*", ""), ("pump_*", "pump_set"), ("*a*b", "xaxxb"), ("set", "set"), ("a*", "a")]
-        {
-            assert!(fits(pattern, text), "{pattern} {text}");
-        }
-        for (pattern, text) in [("pump_*", "lamp_set"), ("a", "ab"), ("*a*b", "xbxa"), ("ab*b", "ab")] {
-            assert!(!fits(pattern, text), "{pattern} {text}");
-        }
+    fn tool() -> &'static str {
+        "pump_set"
     }
 
     #[test]
@@ -283,12 +265,11 @@ mod tests {
             let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
             Guards::new(vec![Guard { allow: owned(allow), deny: owned(deny), ..guard() }])
         };
-        assert!(guards(&[], &[]).admit_caller(&tool(), "anyone").is_ok());
-        assert!(guards(&["node:*"], &[]).admit_caller(&tool(), "node:attic").is_ok());
-        assert!(guards(&["node:*"], &[]).admit_caller(&tool(), "cli").is_err());
-        assert!(guards(&["*"], &["node:attic"]).admit_caller(&tool(), "node:attic").is_err());
-        let other = Name::new("lamp_set").unwrap();
-        assert!(guards(&[], &["*"]).admit_caller(&other, "anyone").is_ok(), "it is about pumps");
+        assert!(guards(&[], &[]).admit_caller(tool(), "anyone").is_ok());
+        assert!(guards(&["node:*"], &[]).admit_caller(tool(), "node:attic").is_ok());
+        assert!(guards(&["node:*"], &[]).admit_caller(tool(), "cli").is_err());
+        assert!(guards(&["*"], &["node:attic"]).admit_caller(tool(), "node:attic").is_err());
+        assert!(guards(&[], &["*"]).admit_caller("lamp_set", "anyone").is_ok(), "it is about pumps");
     }
 
     #[test]
@@ -296,18 +277,15 @@ mod tests {
         let tank = Tank { now: Cell::new(100), level: None };
         let (cooldown, at_most) = (Some(Duration::from_secs(10)), Some((2, Duration::from_secs(60))));
         let guards = Guards::new(vec![Guard { cooldown, at_most, ..guard() }]);
-        assert_eq!(guards.admit_run(&tool(), &tank), Ok(Admission::Run));
+        assert_eq!(guards.admit_run(tool(), &tank), Ok(Admission::Run));
         tank.now.set(105);
-        assert_eq!(why(guards.admit_run(&tool(), &tank)), "guard `g`: it ran a moment ago; again in 5s");
+        assert_eq!(why(guards.admit_run(tool(), &tank)), "guard `g`: it ran a moment ago; again in 5s");
         tank.now.set(110);
-        assert_eq!(guards.admit_run(&tool(), &tank), Ok(Admission::Run), "what was denied does not count");
+        assert_eq!(guards.admit_run(tool(), &tank), Ok(Admission::Run), "what was denied does not count");
         tank.now.set(130);
-        assert_eq!(
-            why(guards.admit_run(&tool(), &tank)),
-            "guard `g`: it ran 2 times within 1m; again in 30s"
-        );
+        assert_eq!(why(guards.admit_run(tool(), &tank)), "guard `g`: it ran 2 times within 1m; again in 30s");
         tank.now.set(160);
-        assert_eq!(guards.admit_run(&tool(), &tank), Ok(Admission::Run));
+        assert_eq!(guards.admit_run(tool(), &tank), Ok(Admission::Run));
     }
 
     #[test]
@@ -318,9 +296,9 @@ mod tests {
             Guards::new(vec![Guard { cooldown, id: Id::new(id).unwrap(), ..guard() }])
         };
         let guards = with("g");
-        assert_eq!(guards.admit_run(&tool(), &tank), Ok(Admission::Run));
-        assert!(with("g").remembering(&guards).admit_run(&tool(), &tank).is_err());
-        assert!(with("another").remembering(&guards).admit_run(&tool(), &tank).is_ok());
+        assert_eq!(guards.admit_run(tool(), &tank), Ok(Admission::Run));
+        assert!(with("g").remembering(&guards).admit_run(tool(), &tank).is_err());
+        assert!(with("another").remembering(&guards).admit_run(tool(), &tank).is_ok());
     }
 
     #[test]
@@ -328,22 +306,22 @@ mod tests {
         let only_if = sedge_plugin::expr::parse("tank.level > 20").ok();
         let guards = Guards::new(vec![Guard { only_if, ..guard() }]);
         let mut tank = Tank { now: Cell::new(100), level: Some(21.0) };
-        assert_eq!(guards.admit_run(&tool(), &tank), Ok(Admission::Run));
+        assert_eq!(guards.admit_run(tool(), &tank), Ok(Admission::Run));
         tank.now.set(301);
-        assert!(why(guards.admit_run(&tool(), &tank)).contains("nobody can tell"), "the reading is too old");
+        assert!(why(guards.admit_run(tool(), &tank)).contains("nobody can tell"), "the reading is too old");
         tank = Tank { now: Cell::new(1), level: Some(20.0) };
         assert_eq!(
-            why(guards.admit_run(&tool(), &tank)),
+            why(guards.admit_run(tool(), &tank)),
             "guard `g`: only if tank.level > 20, which is not so"
         );
         tank.level = None;
-        assert!(guards.admit_run(&tool(), &tank).is_err());
+        assert!(guards.admit_run(tool(), &tank).is_err());
     }
 
     #[test]
     fn a_guard_with_a_mistake_lets_nothing_through() {
         let guards = Guards::new(vec![Guard { fault: Some("`per` is missing".into()), ..guard() }]);
-        assert!(guards.admit_caller(&tool(), "cli").unwrap_err().message.contains("`per` is missing"));
+        assert!(guards.admit_caller(tool(), "cli").unwrap_err().message.contains("`per` is missing"));
     }
 
     #[test]
@@ -351,7 +329,7 @@ mod tests {
         let tank = Tank { now: Cell::new(1), level: None };
         let guards = Guards::new(vec![Guard { dry_run: true, cooldown: Some(MAX_AGE), ..guard() }]);
         for _ in 0..2 {
-            assert!(matches!(guards.admit_run(&tool(), &tank), Ok(Admission::DryRun(_))));
+            assert!(matches!(guards.admit_run(tool(), &tank), Ok(Admission::DryRun(_))));
         }
     }
 }

@@ -7,10 +7,14 @@
 //!                                                   guards: denied ─▶ the plugin: unavailable, busy, timeout, failed
 //! ```
 //!
+//! A tool of [another node](remote) goes the same way; at its end stands whoever reaches that node.
+//!
 //! A tool stays listed while its plugin is being restarted; calls are answered `unavailable` then. A call never waits
 //! longer than its limit, and never runs twice.
 
 pub mod guard;
+mod record;
+mod remote;
 mod wake;
 
 use std::collections::HashMap;
@@ -29,7 +33,9 @@ use sedge_plugin::topics::{
     Failure, OnError, PostToolExecute, PreToolExecute, ToolExecute, ToolFailed, ToolFailure,
     ToolRegistryBuild, ToolsChange, ToolsChanged,
 };
-use sedge_plugin::{Id, Name, Reading, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome};
+use sedge_plugin::{
+    Id, Name, Reading, RemoteCaller, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome, ToolPath,
+};
 use serde_json::{Value as Json, json};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -39,6 +45,7 @@ use crate::plugins::actor::{CallTool, PluginActor};
 use crate::state::{NodeState, node_counter, node_itself};
 pub use guard::Guard;
 use guard::{Admission, Guards};
+use record::Witness;
 pub(crate) use wake::Wake;
 
 /// What a call may take beyond the tool's own limit: its way there and back.
@@ -58,6 +65,8 @@ enum Runner {
     Asleep,
     /// Its plugin does not run, and is tried again by itself.
     Away,
+    /// It is on another node.
+    Elsewhere(RemoteCaller),
 }
 
 #[derive(Clone)]
@@ -77,7 +86,9 @@ type Table = HashMap<Name, Entry>;
 pub struct ToolRegistry {
     state: Arc<NodeState>,
     table: Arc<ArcSwap<Table>>,
-    /// Held by whoever makes the next table; never by a call.
+    /// Other nodes, with their tools.
+    nodes: Arc<ArcSwap<remote::Nodes>>,
+    /// Held by whoever makes the next table or the next nodes; never by a call.
     writer: Arc<Mutex<()>>,
     /// Told when the table has changed.
     changed: Arc<Notify>,
@@ -114,6 +125,7 @@ impl ToolRegistry {
             counts: Arc::new(CallCounts::new(&state)),
             state,
             table: Arc::default(),
+            nodes: Arc::default(),
             writer: Arc::default(),
             changed: Arc::default(),
             guards: Arc::default(),
@@ -127,9 +139,10 @@ impl ToolRegistry {
 
     /// Tells of guards that are about no tool that there is.
     pub(crate) fn look_for_idle_guards(&self) {
-        let tools: Vec<Name> = self.table.load().keys().cloned().collect();
+        let mut tools: Vec<String> = self.table.load().keys().map(Name::to_string).collect();
+        tools.extend(self.elsewhere());
         for guard in self.guards.load().idle(&tools) {
-            let known = tools.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+            let known = tools.join(", ");
             warn!(%guard, known, "The guard is about no tool that there is: are its patterns right?");
         }
     }
@@ -180,6 +193,7 @@ impl ToolRegistry {
 
     /// The plugin does not come back: its tools go.
     pub(crate) fn remove(&self, owner: &Id) {
+        self.lose_nodes(owner, true);
         self.change(|table| {
             let gone =
                 table.values().filter(|entry| entry.owner == *owner).map(|entry| entry.tool.name.clone());
@@ -191,6 +205,7 @@ impl ToolRegistry {
 
     /// The plugin does not run: its tools stay listed. A call of one starts it, where it has a bell to be woken by.
     pub(crate) fn suspend(&self, owner: &Id, wake: Option<&Arc<Wake>>) {
+        self.lose_nodes(owner, false);
         self.set_runner(owner, if wake.is_some() { &Runner::Asleep } else { &Runner::Away });
     }
 
@@ -229,11 +244,15 @@ impl ToolRegistry {
     /// Calls a tool. Every way it can go wrong is an outcome too.
     pub async fn call(&self, call: ToolCall) -> ToolOutcome {
         let began = self.state.clock.up();
-        let (id, tool) = (call.id.clone(), call.tool.clone());
+        let own = call.node.as_ref() == Some(&self.state.directory().node.id);
+        let call = ToolCall { node: call.node.filter(|_| !own), ..call };
+        let (id, node, tool) = (call.id.clone(), call.node.clone(), call.tool.clone());
         // A task that the tool left behind tells no progress once the result is there.
         let open = Arc::new(AtomicBool::new(true));
         let call = ToolCall { progress: call.progress.while_open(&open), ..call };
-        let entry = self.find(&call.tool);
+        let entry = self.find(&call.path());
+        let changes = entry.as_ref().is_ok_and(|entry| !entry.tool.annotations.read_only);
+        let witness = changes.then(|| Witness::new(&self.state, &call));
         let by = entry.as_ref().ok().map(|entry| entry.owner.clone());
         let result = match entry {
             Ok(entry) => self.run(entry, call.clone()).await,
@@ -241,14 +260,21 @@ impl ToolRegistry {
         };
         open.store(false, Ordering::Relaxed);
         let took = self.state.clock.up().saturating_sub(began);
-        let outcome = ToolOutcome { id: id.clone(), tool: tool.clone(), result, took, by: by.clone() };
+        let (node_of, tool_of) = (node.clone(), tool.clone());
+        let outcome =
+            ToolOutcome { id: id.clone(), node: node_of, tool: tool_of, result, took, by: by.clone() };
         let outcome = match self.state.bus.chain::<PostToolExecute>(outcome).await {
             // A step may rewrite the result, not whose it is.
-            Chained::Passed(outcome) => ToolOutcome { id, tool, by, ..outcome },
+            Chained::Passed(outcome) => ToolOutcome { id, node, tool, by, ..outcome },
             Chained::Vetoed { message, by, reason } => {
                 ToolOutcome { result: Err(denied(&by, &reason)), ..message }
             }
         };
+        match witness {
+            Some(witness) => witness.tell(&outcome).await,
+            None if outcome.result.is_err() => Witness::new(&self.state, &call).tell(&outcome).await,
+            None => {}
+        }
         self.counts.calls.inc();
         if let Some(seconds) = &self.counts.seconds {
             seconds.observe(outcome.took.as_secs_f64());
@@ -256,7 +282,7 @@ impl ToolRegistry {
         if let Err(error) = &outcome.result {
             self.counts.failures.inc();
             let plugin = outcome.by.clone().unwrap_or_else(node_itself);
-            let (what, text) = (format!("tool {}", outcome.tool), error.message.clone());
+            let (what, text) = (format!("tool {}", call.path()), error.message.clone());
             self.state.bus.publish::<ToolFailed>(ToolFailure { call, error: error.clone() }).await;
             self.state.bus.tell::<OnError>(Failure { plugin, what, error: text });
         }
@@ -264,7 +290,7 @@ impl ToolRegistry {
     }
 
     async fn run(&self, entry: Entry, call: ToolCall) -> Result<Json, ToolError> {
-        self.guards.load().admit_caller(&call.tool, &call.from)?;
+        self.guards.load().admit_caller(&call.path().to_string(), &call.from)?;
         fits(&entry, &call.args)?;
         let own = Duration::from_millis(entry.tool.timeout_ms);
         let limit = Limit::new(call.timeout.map_or(own, |timeout| timeout.min(own)));
@@ -299,10 +325,11 @@ impl ToolRegistry {
         if limit.until <= Instant::now() {
             return Err(limit.late()); // Nothing is begun for nobody, and a guard counts what was begun.
         }
-        match self.guards.load().admit_run(&call.tool, &*self.state)? {
+        let path = call.path();
+        match self.guards.load().admit_run(&path.to_string(), &*self.state)? {
             Admission::Run => {}
             Admission::DryRun(guard) => {
-                return Ok(json!({ "dry_run": true, "guard": guard, "tool": call.tool, "args": call.args }));
+                return Ok(json!({ "dry_run": true, "guard": guard, "tool": path, "args": call.args }));
             }
         }
         let running = entry.wake.as_ref().map(|wake| wake.begin(self.state.clock.up()));
@@ -315,7 +342,12 @@ impl ToolRegistry {
 
     async fn send(&self, entry: Entry, call: ToolCall, limit: Limit) -> Result<Json, ToolError> {
         let owner = entry.owner.clone();
-        let runner = self.runner(&call.tool, entry, limit).await?;
+        if let Runner::Elsewhere(caller) = &entry.runner {
+            let left = limit.until.saturating_duration_since(Instant::now());
+            let call = ToolCall { timeout: Some(left), ..call };
+            return timeout_at(limit.with_travel(), caller(call)).await.unwrap_or_else(|_| Err(limit.late()));
+        }
+        let runner = self.runner(&call.path(), entry, limit).await?;
         if runner.is_current() {
             return Err(ToolError::failed(format!(
                 "`{owner}` would wait for itself: call a tool of one's own from `Context::spawn`, not from a handler",
@@ -339,7 +371,7 @@ impl ToolRegistry {
     /// Who runs a tool. Waits for one that is started on demand.
     async fn runner(
         &self,
-        tool: &Name,
+        tool: &ToolPath,
         entry: Entry,
         limit: Limit,
     ) -> Result<ActorRef<PluginActor>, ToolError> {
@@ -363,7 +395,11 @@ impl ToolRegistry {
         timeout_at(limit.until, started).await.unwrap_or_else(|_| Err(self.unavailable(&owner)))
     }
 
-    fn find(&self, name: &Name) -> Result<Entry, ToolError> {
+    fn find(&self, path: &ToolPath) -> Result<Entry, ToolError> {
+        if let Some(node) = &path.node {
+            return self.find_on(node, path);
+        }
+        let name = &path.tool;
         let table = self.table.load();
         table.get(name).cloned().ok_or_else(|| {
             let near = sedge_plugin::schema::nearest(name.as_str(), table.keys().map(Name::as_str));

@@ -31,6 +31,11 @@ path = 'x'
 [guard.u]
 tools = ['a']
 only_if = 'x > 1'
+[calls]
+signed = 'all'
+[caller.c]
+key = 'ed25519:6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw='
+tools = ['a']
 ";
 
 /// All numbers, each with what it is of.
@@ -45,6 +50,8 @@ fn numbers(config: &Config) -> Vec<(&'static str, u64)> {
         ("processor", config.processors[0].fingerprint()),
         ("destination", config.destinations[0].fingerprint()),
         ("guard", config.guards[0].fingerprint()),
+        ("calls", config.calls.fingerprint()),
+        ("caller", config.callers[0].fingerprint()),
     ]
 }
 
@@ -65,6 +72,8 @@ fn a_change_is_seen_in_what_it_is_of_and_nowhere_else() {
         ("hunter2", "hunter3", "mqtt"),
         ("@h'", "@h'\nqueue = 64", "mqtt"),
         ("@h'", "@h'\nkeep_alive = '16s'", "mqtt"),
+        ("@h'", "@h'\ndiscovery = false", "mqtt"),
+        ("@h'", "@h'\ndiscovery_prefix = 'ha'", "mqtt"),
         ("seed = 1", "seed = 2", "bus"),
         ("offset = 1", "offset = 1.5", "sensor"),
         ("offset = 1", "offset = 1\nevery = '11s'", "sensor"),
@@ -77,6 +86,9 @@ fn a_change_is_seen_in_what_it_is_of_and_nowhere_else() {
         ("max = 1", "max = 2", "processor"),
         ("max = 1", "max = 1\npriority = 101", "processor"),
         ("max = 1", "max = 1\nsensors = ['s']", "processor"),
+        ("signed = 'all'", "signed = 'actuate'", "calls"),
+        ("signed = 'all'", "signed = 'all'\nunsigned = '1/s'", "calls"),
+        ("0iw='", "0iw='\nrate = '1/s'", "caller"),
         ("path = 'x'", "path = 'y'", "destination"),
         ("path = 'x'", "path = 'x'\nsensors = []", "destination"),
         ("tools = ['a']", "tools = ['b']", "guard"),

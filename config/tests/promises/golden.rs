@@ -20,8 +20,10 @@ pub(crate) fn shown(outcome: &Outcome) -> String {
     let processors = config.processors.iter().map(|one| ("processor", &one.id, &one.fault));
     let destinations = config.destinations.iter().map(|one| ("destination", &one.id, &one.fault));
     let guards = config.guards.iter().map(|guard| ("guard", &guard.id, &guard.fault));
+    let callers = config.callers.iter().map(|caller| ("caller", &caller.id, &caller.fault));
     let components = buses.chain(sensors).chain(gpios).chain(plugins);
-    for (section, id, fault) in components.chain(processors).chain(destinations).chain(guards) {
+    for (section, id, fault) in components.chain(processors).chain(destinations).chain(guards).chain(callers)
+    {
         let _ = writeln!(shown, "[{section}.{id}] {}", fault.as_deref().unwrap_or("runs"));
     }
     shown

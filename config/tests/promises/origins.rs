@@ -28,6 +28,8 @@ fn each_setting_says_where_it_is_from() {
             "node.labels.\"a b\" = \"c\" # --set",
             "mqtt.backlog_rate = 1000 # default",
             "mqtt.base = \"sedge/v1\" # default",
+            "mqtt.discovery = true # default",
+            "mqtt.discovery_prefix = \"homeassistant\" # default",
             "mqtt.embedded = true # sedge.toml:2:1",
             "mqtt.keep_alive = \"15s\" # default",
             "mqtt.listen = \"127.0.0.1:1883\" # default",
@@ -43,6 +45,10 @@ fn each_setting_says_where_it_is_from() {
             "outbox.max_bytes = \"256MiB\" # default",
             "outbox.policy = \"drop_oldest\" # default",
             "outbox.storage = \"disk\" # default",
+            "calls.allow_unsigned = [] # default",
+            "calls.per_caller = \"60/min\" # default",
+            "calls.signed = \"off\" # default",
+            "calls.unsigned = \"600/min\" # default",
             "plugins.paths = [] # default",
             "bus.b.kind = \"sim\" # sedge.toml:6:1",
             "sensor.kitchen.address = 118 # default",
@@ -76,12 +82,13 @@ fn the_effective_config_is_one_object_with_defaults_and_without_secrets() {
             "mqtt": {
                 "url": "mqtt://me:***@h", "embedded": false, "listen": "127.0.0.1:1883", "base": "sedge/v1",
                 "keep_alive": "15s", "queue": 10000, "protocol": "5", "receive_maximum": 32, "session_expiry": "30s",
-                "qos": 1, "backlog_rate": 1000
+                "qos": 1, "backlog_rate": 1000, "discovery": true, "discovery_prefix": "homeassistant"
             },
             "outbox": {
                 "class": {}, "commit": "1s", "keep_every": 10, "max_bytes": "256MiB", "policy": "drop_oldest",
                 "storage": "disk"
             },
+            "calls": { "signed": "off", "allow_unsigned": [], "per_caller": "60/min", "unsigned": "600/min" },
             "plugins": { "paths": [] },
             "sensor": { "s": { "kind": "cpu", "every": "10s", "enabled": true } },
             "plugin": { "weather": { "enabled": false, "pin": "***" } },

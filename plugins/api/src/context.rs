@@ -22,13 +22,13 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::clock::Clock;
-use crate::directory::{Directory, SensorDescriptor};
+use crate::directory::{Directory, RemoteNode, SensorDescriptor};
 use crate::http::{HttpError, Request, Response};
 use crate::journal::{Cursor, CursorSource};
 use crate::metrics::{Counter, Gauge, Histogram, MetricError, Registry, SECONDS};
 use crate::plugin::PluginError;
-use crate::reading::{Draft, Frame, Reading};
-use crate::tool::{ToolCall, ToolOutcome};
+use crate::reading::{Draft, Frame, Origin, Reading, Taken};
+use crate::tool::{RemoteCaller, ToolCall, ToolOutcome};
 use crate::topic::{Around, Chain, Chained, Collect, First, Next, Observe, Topic};
 use crate::topics::RawPayload;
 use crate::{Id, Name};
@@ -58,6 +58,11 @@ pub trait Host: Send + Sync + 'static {
     /// Fires a topic that is answered. The message comes back where nobody subscribes.
     fn fire(&self, topic: TypeId, message: Erased) -> BoxFuture<'_, Result<Erased, Erased>>;
     fn call(&self, call: ToolCall) -> BoxFuture<'_, ToolOutcome>;
+    /// A host that knows of no other nodes takes none.
+    fn reach(&self, _plugin: &Id, _node: RemoteNode, _call: RemoteCaller) -> bool {
+        false
+    }
+    fn forget(&self, _plugin: &Id, _node: &Id) {}
     fn config(&self) -> Arc<Json>;
     fn latest(&self, sensor: &Id) -> Option<Arc<Reading>>;
     fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>>;
@@ -106,8 +111,24 @@ impl Context {
     /// # Errors
     /// When `sensor` was not [announced](Self::announce) by this plugin.
     pub async fn submit(&self, sensor: &Id, frame: Frame) -> Result<(), PluginError> {
-        let draft = Draft { sensor: sensor.clone(), taken: self.host.clock().taken(), frame };
+        let draft = Draft::new(sensor.clone(), self.host.clock().taken(), frame);
         self.host.submit(&self.id, draft).await
+    }
+
+    /// As [`submit`](Self::submit), of what another node measured: `taken` is when that was. It gets a number of this node's
+    /// and keeps its own as its origin; one that is older than the latest does not take its place.
+    ///
+    /// # Errors
+    /// As `submit`.
+    pub async fn import(
+        &self,
+        sensor: &Id,
+        origin: Origin,
+        taken: Taken,
+        frame: Frame,
+    ) -> Result<(), PluginError> {
+        let origin = Some(Arc::new(origin));
+        self.host.submit(&self.id, Draft { origin, ..Draft::new(sensor.clone(), taken, frame) }).await
     }
 
     /// Sends bytes on the path of a reading: made a frame by whoever knows their format, then as
@@ -121,7 +142,7 @@ impl Context {
         let frame = self.host.extract(raw).await.ok_or_else(|| {
             PluginError::failed(format!("no plugin makes sense of these bytes of format `{format}`"))
         })?;
-        self.host.submit(&self.id, Draft { sensor: sensor.clone(), taken, frame }).await
+        self.host.submit(&self.id, Draft::new(sensor.clone(), taken, frame)).await
     }
 
     /// Makes a sensor known: its fields and their units. To be done before its first reading; again replaces it.
@@ -191,6 +212,17 @@ impl Context {
     /// for another one of its own plugin.
     pub async fn call(&self, call: ToolCall) -> ToolOutcome {
         self.host.call(call).await
+    }
+
+    /// Makes another node known, with its tools and the way to call them; again replaces it. False where another plugin
+    /// has made it known already.
+    pub fn reach(&self, node: RemoteNode, call: RemoteCaller) -> bool {
+        self.host.reach(&self.id, node, call)
+    }
+
+    /// Another node is none of ours any more.
+    pub fn forget_node(&self, node: &Id) {
+        self.host.forget(&self.id, node);
     }
 
     /// The node's config, all of it, secrets masked. A snapshot.

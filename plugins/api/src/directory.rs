@@ -82,6 +82,8 @@ pub struct SensorDescriptor {
     pub interval: Option<Duration>,
     /// Its fields.
     pub fields: BTreeMap<Name, FieldDescriptor>,
+    /// The node that it is on; none where that is this one.
+    pub node: Option<Id>,
 }
 
 impl SensorDescriptor {
@@ -97,6 +99,7 @@ impl SensorDescriptor {
             place: place.into(),
             interval: None,
             fields,
+            node: None,
         }
     }
 
@@ -178,6 +181,17 @@ pub struct PluginStatus {
     pub service_of: Option<Id>,
 }
 
+/// Another node whose tools can be called from this one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemoteNode {
+    /// Its id.
+    pub id: Id,
+    /// Whether it can be reached. One that cannot has no tools.
+    pub online: bool,
+    /// Its tools, called `node/tool` here.
+    pub tools: BTreeMap<Name, Arc<Tool>>,
+}
+
 /// A snapshot of a node. What stands in it is shared with the snapshots before and after, so that a change of one thing on
 /// a large node does not copy all the others.
 #[derive(Debug, Clone, PartialEq)]
@@ -190,12 +204,19 @@ pub struct Directory {
     pub tools: BTreeMap<Name, Arc<Tool>>,
     /// Its plugins.
     pub plugins: BTreeMap<Id, Arc<PluginStatus>>,
+    /// Other nodes whose tools can be called from here.
+    pub nodes: BTreeMap<Id, Arc<RemoteNode>>,
 }
 
 impl Directory {
     /// A sensor, if there is one of that id.
     pub fn sensor(&self, id: &Id) -> Option<&SensorDescriptor> {
         self.sensors.get(id).map(Arc::as_ref)
+    }
+
+    /// The sensors that this node has itself: what it tells others of.
+    pub fn own_sensors(&self) -> impl Iterator<Item = &SensorDescriptor> {
+        self.sensors.values().map(Arc::as_ref).filter(|sensor| sensor.node.is_none())
     }
 
     /// How a plugin fares, if there is one of that id.

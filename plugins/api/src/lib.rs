@@ -17,16 +17,19 @@ pub mod directory;
 pub mod duration;
 pub mod expr;
 pub mod field;
+mod glob;
 mod hash;
 pub mod http;
 mod id;
 pub mod journal;
+mod key;
 pub mod manifest;
 pub mod metrics;
 pub mod plugin;
 #[doc = include_str!("../PROMISES.md")]
 pub mod promises {}
 pub mod processor;
+mod rate;
 pub mod reading;
 pub mod record;
 pub mod schema;
@@ -44,22 +47,28 @@ pub mod wire;
 pub use clock::Clock;
 pub use context::{BoxFuture, Context};
 pub use device::{BusError, Device, FileDevice, I2cDevice, SpiDevice};
-pub use directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
+pub use directory::{Directory, NodeInfo, PluginStatus, RemoteNode, SensorDescriptor, State};
 pub use duration::Every;
 pub use field::{Field, FieldKind};
+pub use glob::glob;
 pub use hash::fnv1a;
 pub use id::{Id, IdError, MAX_LENGTH, Name, Rule, Word};
 pub use journal::Cursor;
+pub use key::{KeyError, PublicKey};
 pub use manifest::{Activation, Category, Manifest, PluginInfo, Requirement};
 pub use plugin::{Claims, Plugin, PluginError, chain};
 pub use processor::{Processor, ProcessorKind, Stage};
-pub use reading::{Boot, Draft, Frame, Quality, Reading, Sample, Taken, Value};
+pub use rate::{Rate, RateError};
+pub use reading::{Boot, Draft, Frame, Origin, Quality, Reading, Sample, Taken, Value};
 pub use secret::{MASK, Secret};
 pub use sensor::{
     Attachment, Driver, Identity, NoSettings, Operation, Sensor, SensorError, SensorKind, SpiMode, Sysfs,
 };
 pub use size::{Size, SizeError};
-pub use tool::{Annotations, Progress, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome, Tools};
+pub use tool::{
+    Annotations, Progress, RemoteCaller, Tool, ToolCall, ToolError, ToolErrorCode, ToolOutcome, ToolPath,
+    Tools,
+};
 pub use unit::Unit;
 
 /// What a plugin's file imports: `use sedge_plugin::prelude::*;`

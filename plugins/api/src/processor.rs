@@ -38,7 +38,7 @@
 //! let mut negate = Negate::new(settings, &node.context("upside-down")).unwrap();
 //! let mut frame = Frame::default();
 //! frame.push("level", 2.0);
-//! let draft = Draft { sensor: Id::new("tank").unwrap(), taken: Taken { up_ms: 0, wall_ms: None }, frame };
+//! let draft = Draft { sensor: Id::new("tank").unwrap(), taken: Taken { up_ms: 0, wall_ms: None }, frame, origin: None };
 //! let Ok(Step::Replace(next)) = negate.process(&draft) else { panic!() };
 //! assert_eq!(next.frame.get("level"), Some(&Value::Number(-2.0)));
 //! ```

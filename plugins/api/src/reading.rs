@@ -16,6 +16,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -177,6 +178,19 @@ pub struct Taken {
     pub wall_ms: Option<i64>,
 }
 
+/// Where a reading was taken that another node took. (`node`, `sensor`, `boot`, `seq`) names it for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The node that took it.
+    pub node: Id,
+    /// What the sensor is called there.
+    pub sensor: Id,
+    /// The start of that node's process.
+    pub boot: Boot,
+    /// The number that it has there.
+    pub seq: u64,
+}
+
 /// A reading on its way: has a place and a time, and no number yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
@@ -186,6 +200,15 @@ pub struct Draft {
     pub taken: Taken,
     /// What was measured.
     pub frame: Frame,
+    /// Where it is from; none where this node took it.
+    pub origin: Option<Arc<Origin>>,
+}
+
+impl Draft {
+    /// A reading that this node took.
+    pub fn new(sensor: Id, taken: Taken, frame: Frame) -> Self {
+        Self { sensor, taken, frame, origin: None }
+    }
 }
 
 /// Eight hex digits that are drawn at each start of the process.
@@ -211,6 +234,8 @@ pub struct Reading {
     pub taken: Taken,
     /// What was measured.
     pub frame: Frame,
+    /// Where it is from; none where this node took it. One from elsewhere is not published again.
+    pub origin: Option<Arc<Origin>>,
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //! let mut frame = Frame::default();
 //! frame.push("temperature", 21.5);
 //! let taken = Taken { up_ms: 5000, wall_ms: None };
-//! let reading = Reading { sensor: Id::new("air").unwrap(), boot: Boot(7), seq: 1, taken, frame };
+//! let sensor = Id::new("air").unwrap();
+//! let reading = Reading { sensor, boot: Boot(7), seq: 1, taken, frame, origin: None };
 //! let record = Record { kernel: 1, reading };
 //! assert_eq!(Record::decode(&record.encode()), Ok(record));
 //! ```
@@ -15,11 +16,12 @@
 //! read for ever. What is read may have been damaged: a decoder refuses, it never panics.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Id;
-use crate::reading::{Boot, Frame, Quality, Reading, Sample, Taken, Value};
+use crate::reading::{Boot, Frame, Origin, Quality, Reading, Sample, Taken, Value};
 
 /// The version that is written.
 pub const VERSION: u8 = 1;
@@ -53,6 +55,8 @@ struct V1<'a> {
     seq: u64,
     up_ms: u64,
     wall_ms: Option<i64>,
+    #[serde(borrow)]
+    origin: Option<(Cow<'a, str>, Cow<'a, str>, u32, u64)>,
     #[serde(borrow)]
     samples: Vec<(Cow<'a, str>, V1Value<'a>, Quality)>,
 }
@@ -96,9 +100,17 @@ impl Record {
             },
             quality,
         };
+        let origin = match v1.origin {
+            None => None,
+            Some((node, sensor, boot, seq)) => {
+                let id = |text: &str| Id::new(text).map_err(|error| malformed(&error.to_string()));
+                let (node, sensor) = (id(&node)?, id(&sensor)?);
+                Some(Arc::new(Origin { node, sensor, boot: Boot(boot), seq }))
+            }
+        };
         let frame = Frame { samples: v1.samples.into_iter().map(sample).collect() };
         let taken = Taken { up_ms: v1.up_ms, wall_ms: v1.wall_ms };
-        let reading = Reading { sensor, boot: Boot(v1.boot), seq: v1.seq, taken, frame };
+        let reading = Reading { sensor, boot: Boot(v1.boot), seq: v1.seq, taken, frame, origin };
         Ok(Self { kernel: v1.kernel, reading })
     }
 }
@@ -112,6 +124,9 @@ pub fn encode(kernel: u64, reading: &Reading) -> Vec<u8> {
         seq: reading.seq,
         up_ms: reading.taken.up_ms,
         wall_ms: reading.taken.wall_ms,
+        origin: reading.origin.as_deref().map(|origin| {
+            (origin.node.as_str().into(), origin.sensor.as_str().into(), origin.boot.0, origin.seq)
+        }),
         samples: reading.frame.samples.iter().map(written).collect(),
     };
     // Writing to memory what is made of plain data does not fail.
@@ -149,11 +164,15 @@ mod tests {
             samples in prop::collection::vec(("[a-z]{1,8}", value()), 0..6),
             (boot, seq, kernel) in any::<(u32, u64, u64)>(),
             (up_ms, wall_ms) in any::<(u64, Option<i64>)>(),
+            origin in prop::option::of(any::<(u32, u64)>()),
         ) {
             let sample = |(field, value): (String, _)| Sample { field: field.into(), value, quality: Quality::Stuck };
             let frame = Frame { samples: samples.into_iter().map(sample).collect() };
             let sensor = Id::new("air-1").unwrap();
-            let reading = Reading { sensor, boot: Boot(boot), seq, taken: Taken { up_ms, wall_ms }, frame };
+            let origin = origin.map(|(boot, seq)| {
+                Arc::new(Origin { node: Id::new("far").unwrap(), sensor: sensor.clone(), boot: Boot(boot), seq })
+            });
+            let reading = Reading { sensor, boot: Boot(boot), seq, taken: Taken { up_ms, wall_ms }, frame, origin };
             let record = Record { kernel, reading };
             prop_assert_eq!(Record::decode(&record.encode()), Ok(record));
         }
@@ -172,10 +191,16 @@ mod tests {
         frame.push("temperature", 21.5);
         frame.missing("humidity", "crc");
         let taken = Taken { up_ms: 5000, wall_ms: Some(1_795_195_704_123) };
-        let reading =
-            Reading { sensor: Id::new("air").unwrap(), boot: Boot(0x9f3c_21ab), seq: 7, taken, frame };
+        let reading = Reading {
+            sensor: Id::new("air").unwrap(),
+            boot: Boot(0x9f3c_21ab),
+            seq: 7,
+            taken,
+            frame,
+            origin: None,
+        };
         let record = Record { kernel: 1, reading };
-        let bytes: &[u8] = b"\x01\x01\x03air\xab\xc3\xf0\xf9\x09\x07\x88\x27\x01\xf6\xe2\xd0\xcc\xbfh\
+        let bytes: &[u8] = b"\x01\x01\x03air\xab\xc3\xf0\xf9\x09\x07\x88\x27\x01\xf6\xe2\xd0\xcc\xbfh\x00\
             \x02\x0btemperature\x00\x00\x00\x00\x00\x00\x805@\x00\x08humidity\x03\x03crc\x00";
         assert_eq!(record.encode(), bytes, "{}", record.encode().escape_ascii());
         assert_eq!(Record::decode(bytes), Ok(record));

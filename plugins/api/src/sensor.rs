@@ -201,6 +201,8 @@ pub struct Operation {
     pub description: &'static str,
     /// JSON Schema of its arguments.
     pub input: fn() -> Json,
+    /// What the sensor's settings say about its arguments: it may add to their schema.
+    pub refine: Option<fn(&Json, &mut Json)>,
     /// Hints for callers.
     pub annotations: Annotations,
 }
@@ -214,7 +216,13 @@ impl Operation {
     ) -> Self {
         let annotations =
             Annotations { read_only: false, destructive: false, idempotent: true, open_world: false };
-        Self { name, title, description, input: || schemars::schema_for!(A).to_value(), annotations }
+        let input = || schemars::schema_for!(A).to_value();
+        Self { name, title, description, input, refine: None, annotations }
+    }
+
+    /// With arguments that depend on the settings of the sensor: `refine` is shown them, and the schema.
+    pub const fn refined(self, refine: fn(&Json, &mut Json)) -> Self {
+        Self { refine: Some(refine), ..self }
     }
 }
 

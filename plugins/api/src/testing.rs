@@ -326,7 +326,14 @@ impl Host for TestNode {
             Some(answer) => answer(&call),
             None => Err(ToolError::new(ToolErrorCode::NotFound, format!("no tool `{}`", call.tool))),
         };
-        let outcome = ToolOutcome { id: call.id, tool: call.tool, result, took: Duration::ZERO, by: None };
+        let outcome = ToolOutcome {
+            id: call.id,
+            node: call.node,
+            tool: call.tool,
+            result,
+            took: Duration::ZERO,
+            by: None,
+        };
         Box::pin(std::future::ready(outcome))
     }
 
@@ -350,6 +357,7 @@ impl Host for TestNode {
                 .collect(),
             tools: memory.tools.iter().map(|tool| (tool.name.clone(), Arc::new(tool.clone()))).collect(),
             plugins: BTreeMap::new(),
+            nodes: BTreeMap::new(),
         })
     }
 

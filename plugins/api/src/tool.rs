@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,8 +20,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::context::BoxFuture;
 use crate::plugin::Plugin;
-use crate::{Id, Name};
+use crate::{Id, IdError, Name};
 
 /// Hints for callers; promises of the tool's author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -98,9 +100,71 @@ pub trait Tools: Plugin {
     fn call(&mut self, call: ToolCall) -> impl Future<Output = Result<Json, ToolError>> + Send;
 }
 
+/// Which tool, and on which node: `relay_set`, or `greenhouse/relay_set`.
+///
+/// ```
+/// use sedge_plugin::ToolPath;
+/// let path: ToolPath = "greenhouse/relay_set".parse().unwrap();
+/// assert_eq!(path.node.as_ref().unwrap().as_str(), "greenhouse");
+/// assert_eq!(path.to_string(), "greenhouse/relay_set");
+/// assert!("Green House/relay_set".parse::<ToolPath>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ToolPath {
+    /// The node; none for this one.
+    pub node: Option<Id>,
+    /// What the tool is called there.
+    pub tool: Name,
+}
+
+impl fmt::Display for ToolPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.node {
+            Some(node) => write!(f, "{node}/{}", self.tool),
+            None => f.write_str(self.tool.as_str()),
+        }
+    }
+}
+
+impl FromStr for ToolPath {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        match text.split_once('/') {
+            Some((node, tool)) => Ok(Self { node: Some(Id::new(node)?), tool: Name::new(tool)? }),
+            None => Ok(Self { node: None, tool: Name::new(text)? }),
+        }
+    }
+}
+
+impl TryFrom<String> for ToolPath {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<ToolPath> for String {
+    fn from(path: ToolPath) -> String {
+        path.to_string()
+    }
+}
+
+impl From<Name> for ToolPath {
+    fn from(tool: Name) -> Self {
+        Self { node: None, tool }
+    }
+}
+
+/// Runs a tool of another node: whoever reaches that node provides it. Calls run beside each other; one that is dropped is
+/// given up.
+pub type RemoteCaller = Arc<dyn Fn(ToolCall) -> BoxFuture<'static, Result<Json, ToolError>> + Send + Sync>;
+
 /// A call of a tool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolCall {
+    /// The node that it is on; none for this one.
+    pub node: Option<Id>,
     /// Which one.
     pub tool: Name,
     /// Names the call to its caller.
@@ -109,6 +173,8 @@ pub struct ToolCall {
     pub args: Json,
     /// Who calls, as far as known: a node, a client, `cli`.
     pub from: String,
+    /// Whether a signature has proved that it is this caller. A name alone proves nothing.
+    pub verified: bool,
     /// How long the caller waits; none takes the tool's own limit.
     pub timeout: Option<Duration>,
     /// Where a tool that takes long says how far it is.
@@ -116,16 +182,24 @@ pub struct ToolCall {
 }
 
 impl ToolCall {
-    /// A call of nobody in particular, with the tool's own limit.
-    pub fn new(tool: Name, args: Json) -> Self {
+    /// A call of nobody in particular, with the tool's own limit: of a tool of this node, or of another's.
+    pub fn new(tool: impl Into<ToolPath>, args: Json) -> Self {
+        let ToolPath { node, tool } = tool.into();
         Self {
+            node,
             tool,
             id: String::new(),
             args,
             from: String::new(),
+            verified: false,
             timeout: None,
             progress: Progress::default(),
         }
+    }
+
+    /// The tool and its node.
+    pub fn path(&self) -> ToolPath {
+        ToolPath { node: self.node.clone(), tool: self.tool.clone() }
     }
 }
 
@@ -206,6 +280,8 @@ impl PartialEq for Progress {
 pub struct ToolOutcome {
     /// The call's id.
     pub id: String,
+    /// The node that the tool is on; none for this one.
+    pub node: Option<Id>,
     /// The tool.
     pub tool: Name,
     /// The result, or why there is none.

@@ -3,6 +3,7 @@
 //! A plugin may define topics of its own in the same way; another that depends on its crate subscribes by type.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -80,6 +81,8 @@ topic!(PostToolExecute, Chain, "post_tool_execute", ToolOutcome => (),
     "Fired after a tool ran. A step may rewrite the result; a veto makes it an error, `denied`.");
 topic!(ToolFailed, Observe, "tool_failed", ToolFailure => (),
     "Fired by the tool registry for every call that has no result. A subscriber may count or tell.");
+topic!(CallRecorded, Observe, "call_recorded", CallRecord => (),
+    "Fired by the tool registry for every call of a tool that is not read-only and for every one that has no result, and by a bridge for what it refuses itself. A subscriber may keep them: the audit log does.");
 topic!(CommandRegistryBuild, Collect, "command_registry_build", () => Vec<Command>,
     "Fired when the command line meets a command that it does not know. A subscriber answers with the commands it offers.");
 
@@ -105,6 +108,7 @@ pub const ALL: &[TopicInfo] = &[
     TopicInfo::of::<ToolExecute>("ToolCall → Result<Json, ToolError>"),
     TopicInfo::of::<PostToolExecute>("ToolOutcome"),
     TopicInfo::of::<ToolFailed>("ToolFailure"),
+    TopicInfo::of::<CallRecorded>("CallRecord"),
     TopicInfo::of::<CommandRegistryBuild>("() → Vec<Command>"),
 ];
 
@@ -230,4 +234,21 @@ pub struct ToolFailure {
     pub call: ToolCall,
     /// Why there is no result.
     pub error: ToolError,
+}
+
+/// A call as it is remembered: who called what, and what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallRecord {
+    /// The tool, as the caller wrote it: maybe no name, and no tool that there is.
+    pub tool: String,
+    /// The caller's id for the call.
+    pub id: String,
+    /// Who called, as far as known.
+    pub from: String,
+    /// Whether a signature has proved that.
+    pub verified: bool,
+    /// The arguments, where they could be read. Not to be kept as they are: they may be secret.
+    pub args: Option<Json>,
+    /// How long it took, or why there is no result.
+    pub outcome: Result<Duration, ToolError>,
 }

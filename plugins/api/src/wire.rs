@@ -228,7 +228,14 @@ mod tests {
 
     fn reading(frame: Frame, wall_ms: Option<i64>) -> Reading {
         let taken = Taken { up_ms: 5000, wall_ms };
-        Reading { sensor: Id::new("air").unwrap(), boot: Boot(0x9f3c_21ab), seq: 7, taken, frame }
+        Reading {
+            sensor: Id::new("air").unwrap(),
+            boot: Boot(0x9f3c_21ab),
+            seq: 7,
+            taken,
+            frame,
+            origin: None,
+        }
     }
 
     fn text(frame: Frame) -> String {

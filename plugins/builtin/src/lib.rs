@@ -5,7 +5,7 @@
 //! - [`processors`]: what changes, judges or holds back readings, and the table of them.
 //! - [`processor`]: makes a plugin of a processor.
 //! - [`gpio`]: what sits on GPIO lines.
-//! - [`system`], [`plausible`], [`prometheus`]: plugins.
+//! - [`system`], [`plausible`], [`prometheus`], [`audit`]: plugins.
 //! - [`destinations`]: where readings go besides the broker, and the table of them.
 //!
 //! ```
@@ -17,6 +17,7 @@
 //!
 //! They use what a stranger's plugin uses, `sedge_plugin`, and reach hardware through `sedge_hal` alone.
 
+pub mod audit;
 #[cfg(test)]
 mod bench;
 pub mod bus;
@@ -74,6 +75,7 @@ pub const GPIOS: &[Kind] = &[
 
 /// The plugins of a `[plugin.NAME]` section.
 pub const PLUGINS: &[Kind] = &[
+    Kind::of::<audit::Audit>(|| schemars::schema_for!(audit::Settings).to_value()),
     Kind::of::<plausible::Plausible>(|| schemars::schema_for!(sedge_plugin::NoSettings).to_value()),
     Kind::of::<prometheus::Prometheus>(|| schemars::schema_for!(prometheus::Settings).to_value()),
     Kind::of::<system::System>(|| schemars::schema_for!(system::Settings).to_value()),

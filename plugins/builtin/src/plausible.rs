@@ -101,8 +101,12 @@ mod tests {
         let node = TestNode::new();
         let ctx = node.context("plausible");
         ctx.announce(SensorDescriptor::new(Id::new("x").unwrap(), "x", "1", "here", FIELDS));
-        let draft =
-            Draft { sensor: Id::new(sensor).unwrap(), taken: Taken { up_ms: 0, wall_ms: None }, frame };
+        let draft = Draft {
+            sensor: Id::new(sensor).unwrap(),
+            taken: Taken { up_ms: 0, wall_ms: None },
+            frame,
+            origin: None,
+        };
         step(&ctx.directory(), &draft)
     }
 
@@ -170,8 +174,12 @@ mod tests {
             ctx.announce(sensor);
             let step = |value: f64| {
                 let frame = frame(&[("temperature", value)]);
-                let draft =
-                    Draft { sensor: Id::new("x").unwrap(), taken: Taken { up_ms: 0, wall_ms: None }, frame };
+                let draft = Draft {
+                    sensor: Id::new("x").unwrap(),
+                    taken: Taken { up_ms: 0, wall_ms: None },
+                    frame,
+                    origin: None,
+                };
                 checked(&ctx.directory(), &draft)
             };
             let (last, one) = (round(end, precision), 10_f64.powi(-i32::from(precision)));

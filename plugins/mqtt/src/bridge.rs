@@ -24,8 +24,10 @@ use crate::backoff::Backoff;
 use crate::choice::Choice;
 use crate::connection::{Driver, Line, Sleep, Source};
 use crate::desk::Desk;
+use crate::discovery::{self, Discovery};
 use crate::link::{JSON, LinkOptions, Message, Qos};
 use crate::mirror::Mirror;
+use crate::nonces;
 use crate::outbox::Rank;
 use crate::settings::Settings;
 use crate::wire::{self, OFFLINE, ONLINE, Topics};
@@ -42,6 +44,7 @@ pub struct MqttBridge {
     topics: Topics,
     line: Line,
     mirror: Mirror,
+    discovery: Option<Discovery>,
     /// Closed when the connection's task has ended.
     alive: watch::Receiver<()>,
 }
@@ -71,7 +74,13 @@ impl Plugin for MqttBridge {
         let mirror = Mirror::new(topics.clone(), line.clone(), ctx.clone());
         mirror.everything();
 
-        let desk = Desk::new(ctx.clone(), topics.clone(), line.clone());
+        // Home Assistant reads JSON: under a base of another encoding there is nothing for it.
+        let prefix = &settings.discovery_prefix;
+        let discovery =
+            settings.discovery.then(|| Discovery::new(prefix, ctx.clone(), topics.clone(), line.clone()));
+        let births = discovery.as_ref().map(Discovery::filter);
+        let rules = settings.calls.clone();
+        let (desk, claims) = Desk::new(ctx.clone(), topics.clone(), line.clone(), rules, discovery.clone());
         let (alive, watcher) = watch::channel(());
         let driver = Driver {
             options: LinkOptions {
@@ -81,6 +90,7 @@ impl Plugin for MqttBridge {
             },
             choice: Choice::new(settings.brokers.clone()),
             topics: topics.clone(),
+            subscriptions: std::iter::once(topics.calls()).chain(births).collect(),
             clock: ctx.clock(),
             line: line.clone(),
             source: Source {
@@ -94,10 +104,18 @@ impl Plugin for MqttBridge {
             was_connected: false,
             alive,
         };
+        ctx.spawn(nonces::keep(ctx.clone(), claims));
         ctx.spawn(desk.account(cursor, sleep(&ctx)));
         ctx.spawn(driver.run());
         ctx.spawn(mirror.clone().refresh());
-        Ok(Self { ctx, topics, line, mirror, alive: watcher })
+        match &discovery {
+            Some(discovery) => {
+                ctx.spawn(discovery.clone().run());
+                ctx.spawn(discovery.clone().greet());
+            }
+            None => ctx.spawn(discovery::withdraw(prefix.clone(), ctx.clone(), line.clone())),
+        }
+        Ok(Self { ctx, topics, line, mirror, discovery, alive: watcher })
     }
 
     fn hooks(hooks: &mut impl Hooks<Self>, _: &Self::Args, _: &Context) {
@@ -134,10 +152,18 @@ impl Plugin for MqttBridge {
     }
 }
 
+impl MqttBridge {
+    /// The node is not what it was.
+    fn stir(&self) {
+        self.mirror.stir();
+        self.discovery.iter().for_each(Discovery::stir);
+    }
+}
+
 impl Observer<topics::PluginStateChanged> for MqttBridge {
     async fn observe(&mut self, status: Arc<PluginStatus>) -> Result<(), PluginError> {
         self.mirror.health(&status);
-        self.mirror.stir();
+        self.stir();
         Ok(())
     }
 }
@@ -145,10 +171,17 @@ impl Observer<topics::PluginStateChanged> for MqttBridge {
 impl Observer<topics::SensorChanged> for MqttBridge {
     async fn observe(&mut self, change: Arc<SensorChange>) -> Result<(), PluginError> {
         match &*change {
+            SensorChange::Announced(sensor) if sensor.node.is_some() => return Ok(()),
             SensorChange::Announced(sensor) => self.mirror.sensor(sensor),
-            SensorChange::Gone(sensor) => self.mirror.gone(Rank::Sensor, self.topics.sensor(sensor)),
+            SensorChange::Gone(sensor) => {
+                let topic = self.topics.sensor(sensor);
+                // One of another node was never there.
+                if self.line.topics(Rank::Sensor).contains(&topic) {
+                    self.mirror.gone(Rank::Sensor, topic);
+                }
+            }
         }
-        self.mirror.stir();
+        self.stir();
         Ok(())
     }
 }
@@ -161,7 +194,7 @@ impl Observer<topics::ToolsChanged> for MqttBridge {
         for tool in &change.added {
             self.mirror.tool(tool);
         }
-        self.mirror.stir();
+        self.stir();
         Ok(())
     }
 }
@@ -170,6 +203,7 @@ impl Observer<topics::NodeStarted> for MqttBridge {
     async fn observe(&mut self, _: Arc<()>) -> Result<(), PluginError> {
         self.mirror.everything();
         self.line.started();
+        self.discovery.iter().for_each(Discovery::start);
         Ok(())
     }
 }
@@ -177,7 +211,7 @@ impl Observer<topics::NodeStarted> for MqttBridge {
 impl Observer<topics::ConfigApplied> for MqttBridge {
     async fn observe(&mut self, _: Arc<LoadedConfig>) -> Result<(), PluginError> {
         self.mirror.everything();
-        self.mirror.stir();
+        self.stir();
         Ok(())
     }
 }

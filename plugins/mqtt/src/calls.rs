@@ -143,6 +143,15 @@ impl Ledger {
         }
     }
 
+    /// A call that was to be run is not run after all, and nothing of it is remembered. Gives whom to tell.
+    pub(crate) fn withdraw(&mut self, key: Option<&Key>, reply: &Reply) -> Vec<Reply> {
+        self.running -= 1;
+        match key.and_then(|key| self.entries.remove(key)).map(|entry| entry.stand) {
+            Some(Stand::Running(replies)) => replies,
+            Some(Stand::Answered { .. }) | None => vec![reply.clone()],
+        }
+    }
+
     /// Forgets what is out of date, and if need be the answer that would be so next.
     fn make_room(&mut self, now: Duration) {
         if self.entries.len() < MAX_REMEMBERED {
@@ -193,6 +202,18 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_is_withdrawn_leaves_no_trace() {
+        let (mut ledger, key) = (Ledger::default(), key("1"));
+        for _ in 0..MAX_RUNNING + 1 {
+            assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("a")), Verdict::Run);
+            assert_eq!(ledger.admit(Duration::ZERO, Some(&key), SET, &reply("b")), Verdict::Joined);
+            assert_eq!(ledger.withdraw(Some(&key), &reply("a")), [reply("a"), reply("b")]);
+        }
+        assert_eq!(ledger.admit(Duration::ZERO, None, SET, &reply("a")), Verdict::Run);
+        assert_eq!(ledger.withdraw(None, &reply("a")), [reply("a")]);
+    }
+
+    #[test]
     fn the_same_id_of_another_caller_is_another_call() {
         let mut ledger = Ledger::default();
         let other = Key { from: "agent".into(), ..key("1") };
@@ -218,12 +239,9 @@ mod tests {
     #[test]
     fn a_call_is_another_by_its_tool_and_by_its_arguments() {
         let call = |tool: &str, args| ToolCall {
-            tool: sedge_plugin::Name::new(tool).unwrap(),
             id: "1".into(),
-            args,
             from: "cli".into(),
-            timeout: None,
-            progress: sedge_plugin::Progress::default(),
+            ..ToolCall::new(sedge_plugin::Name::new(tool).unwrap(), args)
         };
         let on = Print::of(&call("set", json!({ "on": true })));
         assert_eq!(on, Print::of(&call("set", json!({ "on": true }))));

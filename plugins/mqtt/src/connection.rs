@@ -20,10 +20,12 @@ use sedge_plugin::{BoxFuture, Clock, Cursor, Id};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
+use crate::asking::Asking;
 use crate::backoff::Backoff;
 use crate::choice::Choice;
 use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message, Qos};
 use crate::outbox::{Next, Outbox, Rank, Refused, Wish};
+use crate::packet::Version;
 use crate::wire::Topics;
 
 /// Readings that are no older when the first connection is made are news.
@@ -47,11 +49,6 @@ const SUSPICIOUS: u32 = 3;
 
 /// So many connections that were cut between our SUBSCRIBE and its answer, one after another: without it, then.
 const CUT_SUBSCRIBING: u32 = 3;
-
-/// So soon calls are asked for again where a broker did not grant them: a cluster that is choosing a leader grants
-/// nothing, and does a moment later. Twice as late each time, up to the longest.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
-const ASK_AGAIN_LONGEST: Duration = Duration::from_secs(300);
 
 /// How long the broker may take to say what it has retained.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -165,6 +162,17 @@ impl Line {
         self.outbox().topics(rank)
     }
 
+    /// Whether the broker has what is retained at a topic as it is now.
+    pub(crate) fn has(&self, rank: Rank, topic: &str) -> bool {
+        self.outbox().has(rank, topic)
+    }
+
+    /// Publishes the state of some ranks once more.
+    pub(crate) fn again(&self, ranks: &[Rank]) {
+        self.outbox().again(ranks);
+        self.0.changed.notify_one();
+    }
+
     /// Empties the outbox, says farewell and ends the driver; where there is no connection it ends at once.
     pub(crate) fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
@@ -202,6 +210,8 @@ pub(crate) struct Driver<L> {
     pub(crate) options: LinkOptions,
     pub(crate) choice: Choice,
     pub(crate) topics: Topics,
+    /// What the node listens to: to its calls first.
+    pub(crate) subscriptions: Vec<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) line: Line,
     pub(crate) source: Source,
@@ -254,6 +264,8 @@ impl<L: Listener> Driver<L> {
             }
             let wait = match fault {
                 _ if another => self.backoff.brief(),
+                // MQTT 5 would have said that another client has come.
+                Fault::Unsteady { .. } if course.tells_why => self.backoff.next(),
                 Fault::Login(_) | Fault::TakenOver(_) | Fault::Unsteady { .. } => self.backoff.slow(),
                 _ => self.backoff.next(),
             };
@@ -282,21 +294,24 @@ impl<L: Listener> Driver<L> {
                     return End::Parted;
                 }
                 match self.rise(link, &mut steady, course).await {
-                    Ok(granted) => limits = granted,
+                    Ok(granted) => {
+                        limits = granted;
+                        sweep.answered = usize::from(course.deaf);
+                    }
                     Err(fault) => return End::Fault(fault),
                 }
                 continue;
             };
             if !leaving {
                 // Alone, so that it is known what the connection is cut for.
-                if course.cut_subscribing == 0 || course.deaf || sweep.calls_answered || self.line.closing() {
+                if course.cut_subscribing == 0 || sweep.answered > 0 || self.line.closing() {
                     self.hand_over(link, granted, &mut complaints);
                     self.fetch(&mut fetch);
                 }
                 if self.line.closing() && self.is_done(&fetch) {
                     leaving = link.publish(FAREWELL, self.farewell());
                 } else {
-                    self.begin_sweep(link, &mut sweep);
+                    self.begin_sweep(link, &mut sweep, &asking, course);
                 }
             }
             let event = tokio::select! {
@@ -305,7 +320,8 @@ impl<L: Listener> Driver<L> {
                 batch = &mut fetch.batch => {
                     fetch.batch = Box::pin(std::future::pending());
                     if let Some(wish) = fetch.wish.take() {
-                        self.line.outbox().feed(&wish, batch);
+                        let own = self.own(batch);
+                        self.line.outbox().feed(&wish, own);
                     }
                     continue;
                 }
@@ -336,13 +352,11 @@ impl<L: Listener> Driver<L> {
                     GHOSTS.iter().for_each(|(_, kind)| link.unsubscribe(&self.every(kind)));
                     continue;
                 }
-                () = &mut asking.again => {
-                    asking.again = Box::pin(std::future::pending());
-                    // Not among the answers to others: it could not be told from them.
+                () = &mut asking.time => {
                     if sweep.unanswered > 0 {
-                        asking.again = (self.sleep)(ASK_AGAIN);
-                    } else if link.subscribe(&self.topics.calls()) {
-                        sweep.calls_answered = false;
+                        asking.time = (self.sleep)(SWEEP);
+                    } else {
+                        ask(link, &asking.again());
                     }
                     continue;
                 }
@@ -354,15 +368,10 @@ impl<L: Listener> Driver<L> {
                 }
                 LinkEvent::Subscribed(granted) => {
                     course.cut_subscribing = 0;
-                    // The first one asked for is the calls.
-                    if !course.deaf && !std::mem::replace(&mut sweep.calls_answered, true) {
-                        self.calls_answered(granted, &mut asking, &mut complaints);
-                    } else {
-                        sweep.unanswered = sweep.unanswered.saturating_sub(1);
-                        if !granted {
-                            debug!("The broker does not let the node read what it has retained.");
-                        }
+                    if std::mem::take(&mut course.alone) {
+                        ask(link, &self.subscriptions[1..]);
                     }
+                    self.subscribed(granted, &mut sweep, &mut asking, &mut complaints);
                 }
                 LinkEvent::Message(message) => {
                     if let Some(message) = self.swept(message) {
@@ -372,7 +381,7 @@ impl<L: Listener> Driver<L> {
                 LinkEvent::Up(_) => {}
                 LinkEvent::Parted => return End::Parted,
                 LinkEvent::Down(fault) => {
-                    course.ended(&fault, sweep.calls_answered);
+                    course.ended(&fault, sweep.answered > 0);
                     return End::Fault(fault);
                 }
             }
@@ -393,11 +402,17 @@ impl<L: Listener> Driver<L> {
         match event {
             LinkEvent::Up(granted) => {
                 course.deaf = course.cut_subscribing >= CUT_SUBSCRIBING;
+                course.alone = course.cut_subscribing > 0 && !course.deaf;
+                let (calls, others) = self.subscriptions.split_at(1);
                 if !course.deaf {
-                    link.subscribe(&self.topics.calls());
+                    ask(link, calls);
+                }
+                if !course.alone {
+                    ask(link, others);
                 }
                 self.begin(granted.max_packet_bytes);
                 course.unsteady += 1;
+                course.tells_why = granted.version == Version::V5;
                 *steady = (self.sleep)(STEADY);
                 // Where it was cut off again and again, one more connection is no news.
                 if course.told != Some(Kind::Unsteady) {
@@ -455,24 +470,43 @@ impl<L: Listener> Driver<L> {
         }
     }
 
-    /// Whether calls can come; where they cannot, they are asked for again later.
-    fn calls_answered(&self, granted: bool, asking: &mut Asking, complaints: &mut BTreeSet<String>) {
-        let topic = self.topics.calls();
-        if !granted {
-            complain(complaints, &topic, "the subscription was not granted; it is asked for again");
-            asking.again = (self.sleep)(asking.pause);
-            asking.pause = (asking.pause * 2).min(ASK_AGAIN_LONGEST);
-        } else if asking.pause > ASK_AGAIN {
-            asking.pause = ASK_AGAIN;
-            info!(topic, "The subscription is granted now.");
+    /// One of our subscriptions was answered. They are answered in the order in which they were asked for.
+    fn subscribed(
+        &self,
+        granted: bool,
+        sweep: &mut Sweep,
+        asking: &mut Asking,
+        complaints: &mut BTreeSet<String>,
+    ) {
+        let first = self.subscriptions.get(sweep.answered);
+        sweep.answered += usize::from(first.is_some());
+        let again = if first.is_none() { asking.answered() } else { None };
+        match (first.cloned(), again) {
+            (None, None) => {
+                sweep.unanswered = sweep.unanswered.saturating_sub(1);
+                if !granted {
+                    debug!("The broker does not let the node read what it has retained.");
+                }
+            }
+            (Some(_), _) if granted => {}
+            (None, Some(topic)) if granted => info!(topic, "The subscription is granted now."),
+            (Some(filter), _) | (None, Some(filter)) => {
+                let error = "the subscription was not granted; it is asked for again";
+                complain(complaints, &filter, error);
+                if let Some(pause) = asking.refused(filter) {
+                    asking.time = (self.sleep)(pause);
+                }
+            }
         }
     }
 
     /// Asks what the broker has of the node, once all is there that should be.
-    fn begin_sweep(&self, link: &mut Link, sweep: &mut Sweep) {
-        // Not before the broker has answered to a subscription: one that cuts the connection at it would at this one.
+    fn begin_sweep(&self, link: &mut Link, sweep: &mut Sweep, asking: &Asking, course: &Course) {
+        // Not before the broker has answered to other subscriptions: one that cuts the connection at them would here too.
         let ready = !sweep.begun
-            && sweep.calls_answered
+            && !course.deaf
+            && sweep.answered >= self.subscriptions.len()
+            && !asking.is_open()
             && self.line.0.started.load(Ordering::Acquire)
             && !self.line.closing()
             && self.line.outbox().is_settled();
@@ -574,6 +608,18 @@ impl<L: Listener> Driver<L> {
         }
     }
 
+    /// What this node took: what another node measured is that node's to publish.
+    fn own(&self, mut batch: Batch) -> Batch {
+        batch.entries.retain(|entry| {
+            let own = entry.reading.origin.is_none();
+            if !own {
+                self.source.cursor.done(entry.position..entry.position + 1);
+            }
+            own
+        });
+        batch
+    }
+
     /// Whether all has gone that must be gone before the end.
     fn is_done(&self, fetch: &Fetch) -> bool {
         let kept = self.source.cursor.is_durable();
@@ -653,27 +699,15 @@ struct Sweep {
     begun: bool,
     /// When it has taken long enough.
     time: BoxFuture<'static, ()>,
-    calls_answered: bool,
+    /// How many of the node's own subscriptions were answered, or left out.
+    answered: usize,
     /// Its subscriptions that the broker has not answered yet.
     unanswered: usize,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
-        Self { begun: false, time: Box::pin(std::future::pending()), calls_answered: false, unanswered: 0 }
-    }
-}
-
-/// The subscription to calls that was not granted.
-struct Asking {
-    /// When it is asked for again.
-    again: BoxFuture<'static, ()>,
-    pause: Duration,
-}
-
-impl Default for Asking {
-    fn default() -> Self {
-        Self { again: Box::pin(std::future::pending()), pause: ASK_AGAIN }
+        Self { begun: false, time: Box::pin(std::future::pending()), answered: 0, unanswered: 0 }
     }
 }
 
@@ -686,10 +720,14 @@ struct Course {
     told: Option<Kind>,
     /// Connections that ended soon after they began, one after another.
     unsteady: u32,
+    /// Whether the broker of the last one would say why it ends one.
+    tells_why: bool,
     /// Connections that ended between our SUBSCRIBE and its answer, one after another.
     cut_subscribing: u32,
     /// Whether this connection goes without the subscription to calls.
     deaf: bool,
+    /// Whether the subscription to calls is to be answered before there is another one.
+    alone: bool,
 }
 
 impl Course {
@@ -728,6 +766,12 @@ fn kind(fault: &Fault) -> Kind {
         Fault::TakenOver(_) => Kind::TakenOver,
         Fault::Unsteady { .. } => Kind::Unsteady,
         Fault::Protocol(_) => Kind::Protocol,
+    }
+}
+
+fn ask(link: &mut Link, filters: &[String]) {
+    for filter in filters {
+        link.subscribe(filter);
     }
 }
 

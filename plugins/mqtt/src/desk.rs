@@ -1,20 +1,27 @@
 //! The desk: where what the broker brings is answered. Calls of tools, mostly.
 //!
 //! Of a call it believes nothing: it may be retained (dropped, or every reconnect would run it again), may not be JSON,
-//! may want its answer anywhere (honoured under `_reply/` alone), may come twice.
+//! may want its answer anywhere (honoured under `_reply/` alone), may come twice, may bear another's name (the
+//! [gate](crate::gate) decides that). What it refuses is counted, and told for the audit log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sedge_plugin::topics::{CallRecord, CallRecorded};
 use sedge_plugin::{Context, Cursor, Name, Progress, ToolCall, ToolError, ToolErrorCode, ToolOutcome, chain};
 use serde_json::{Value as Json, json};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::calls::{Key, Ledger, MAX_RUNNING, Print, Reply, Verdict};
 use crate::connection::{Line, Listener, Sleep};
+use crate::discovery::Discovery;
+use crate::gate::{CallRules, Coming, Gate, Refusal, Who};
 use crate::link::{Fault, Incoming, JSON, Message};
 use crate::lost::{self, Report};
+use crate::nonces::{Claim, Claims, Stale, claims};
+use crate::tally::{Reason, Tally};
 use crate::wire::{self, Answer, Event, MAX_ID_BYTES, Place, Request, ResultFrame, Severity, Topics};
 
 /// The deadline of a call that names none.
@@ -34,13 +41,14 @@ struct Inner {
     ctx: Context,
     topics: Topics,
     line: Line,
+    discovery: Option<Discovery>,
     ledger: Mutex<Ledger>,
     calls: AtomicU64,
-    retained: AtomicU64,
+    gate: Gate,
+    claims: Claims,
+    tally: Tally,
 }
 
-/// The caller at the node's own socket.
-const RESERVED: &str = "cli";
 /// The least time between two messages about the progress of one call.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(250);
 
@@ -50,81 +58,149 @@ struct Case {
     key: Option<Key>,
     reply: Reply,
     deadline: Duration,
+    who: Who,
+}
+
+/// What is known of a call that is refused.
+struct Told<'a> {
+    tool: &'a str,
+    id: String,
+    args: Option<&'a Json>,
 }
 
 impl Desk {
-    pub(crate) fn new(ctx: Context, topics: Topics, line: Line) -> Self {
+    /// A desk, and where it puts the nonces that are to be [kept](crate::nonces::keep).
+    pub(crate) fn new(
+        ctx: Context,
+        topics: Topics,
+        line: Line,
+        rules: CallRules,
+        discovery: Option<Discovery>,
+    ) -> (Self, mpsc::Receiver<Claim>) {
         let ledger = Mutex::new(Ledger::default());
-        let (calls, retained) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { ctx, topics, line, ledger, calls, retained }))
+        let gate = Gate::new(ctx.directory().node.id.clone(), rules);
+        let (tally, calls) = (Tally::new(&ctx), AtomicU64::new(0));
+        let (claims, inbox) = claims();
+        let inner = Inner { ctx, topics, line, discovery, ledger, calls, gate, claims, tally };
+        (Self(Arc::new(inner)), inbox)
     }
 
     fn receive(&self, tool: &str, message: Incoming) {
         if message.retain {
-            let count = self.0.retained.fetch_add(1, Ordering::Relaxed) + 1;
-            debug!(topic = %message.topic, count, "A retained call was dropped.");
-            return;
+            debug!(topic = %message.topic, "A retained call was dropped.");
+            let told = Told { tool, id: String::new(), args: None };
+            let text = "a call that the broker keeps is not run".to_owned();
+            let refusal = self.stranger(Reason::Retained, ToolErrorCode::BadRequest, text, None);
+            return self.record(&told, &refusal); // Nobody waits for the answer any more.
         }
         let otherwise = self.0.topics.result(tool);
         let reply = Reply::to(self.0.topics.base(), message.response_topic, message.correlation, otherwise);
+        let says = message.from.filter(|from| (1..=MAX_ID_BYTES).contains(&from.len()));
         let request = match Request::parse(&message.payload) {
             Ok(request) => request,
             Err(error) => {
                 let id = Request::id_of(&message.payload).unwrap_or_else(|| self.fresh_id());
-                return self.refuse(reply, id, ToolErrorCode::BadRequest, chain(&error));
+                let told = Told { tool, id, args: None };
+                let text = chain(&error);
+                let refusal = self.stranger(Reason::Malformed, ToolErrorCode::BadRequest, text, says);
+                return self.refuse(reply, told, refusal);
             }
         };
         let named = request.id.is_some();
         let id = request.id.unwrap_or_else(|| self.fresh_id());
+        let told = Told { tool, id: id.clone(), args: Some(&request.args) };
+        let from = request.from.or(says);
         if message.expiry.is_some_and(|left| left.is_zero()) {
-            return self.refuse(reply, id, ToolErrorCode::Expired, "the call's deadline has passed".into());
+            let text = "the call's deadline has passed".into();
+            let refusal = self.stranger(Reason::Expired, ToolErrorCode::Expired, text, from);
+            return self.refuse(reply, told, refusal);
         }
         let name = match Name::new(tool) {
             Ok(name) => name,
             Err(error) => {
-                return self.refuse(reply, id, ToolErrorCode::NotFound, format!("no such tool: {error}"));
+                let text = format!("no such tool: {error}");
+                let refusal = self.stranger(Reason::NoTool, ToolErrorCode::NotFound, text, from);
+                return self.refuse(reply, told, refusal);
             }
         };
-        let from = request.from.or(message.from.filter(|from| (1..=MAX_ID_BYTES).contains(&from.len())));
-        let from = match from.as_deref() {
-            None => "mqtt".into(),
-            // The name of who asks at the node's own socket: nobody else bears it.
-            Some(RESERVED) => format!("mqtt:{RESERVED}"),
-            Some(from) => from.to_owned(),
+        let coming = Coming { tool: &name, from, sig: request.sig };
+        let who = match self.0.gate.admit(coming, &self.0.ctx.directory(), self.now(), self.wall()) {
+            Ok(who) => who,
+            Err(refusal) => return self.refuse(reply, told, refusal),
+        };
+        // Of a signed call only what is signed counts: under another id it would be the same call.
+        let own = match &who.signature {
+            Some(signature) => Some(signature.nonce.as_str().to_owned()),
+            None => named.then(|| id.clone()),
         };
         let deadline = message.expiry.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE);
-        let key = named.then(|| Key { from: from.clone(), id: id.clone() });
-        let call = ToolCall { id, from, timeout: Some(deadline), ..ToolCall::new(name, request.args) };
-        self.admit(Case { call, key, reply, deadline });
+        let key = own.map(|id| Key { from: who.from.clone(), id });
+        let (from, verified) = (who.from.clone(), who.signature.is_some());
+        let call =
+            ToolCall { id, from, verified, timeout: Some(deadline), ..ToolCall::new(name, request.args) };
+        self.admit(Case { call, key, reply, deadline, who });
     }
 
     fn admit(&self, case: Case) {
         let print = Print::of(&case.call);
         let verdict = self.ledger().admit(self.now(), case.key.as_ref(), print, &case.reply);
-        match verdict {
-            Verdict::Joined => {}
-            Verdict::Again(payload) => self.0.line.refusal(self.fitting(result(case.reply, payload))),
+        let (code, text) = match verdict {
+            Verdict::Joined => return,
+            Verdict::Again(payload) => return self.0.line.refusal(self.fitting(result(case.reply, payload))),
             Verdict::Another => {
-                let text = format!("id `{}` was used for another call", case.call.id);
-                self.refuse(case.reply, case.call.id, ToolErrorCode::BadRequest, text);
+                (ToolErrorCode::BadRequest, format!("id `{}` was used for another call", case.call.id))
             }
             Verdict::Crowded => {
-                let text = "too many wait for the answer to this call already; try again".into();
-                self.refuse(case.reply, case.call.id, ToolErrorCode::Busy, text);
+                (ToolErrorCode::Busy, "too many wait for the answer to this call already; try again".into())
             }
-            Verdict::Busy => {
-                let text = format!("{MAX_RUNNING} calls run already; try again");
-                self.refuse(case.reply, case.call.id, ToolErrorCode::Busy, text);
-            }
+            Verdict::Busy => (ToolErrorCode::Busy, format!("{MAX_RUNNING} calls run already; try again")),
             Verdict::Run => {
                 let desk = self.clone();
-                self.0.ctx.spawn(async move { desk.run(case).await });
+                return self.0.ctx.spawn(async move { desk.begin(case).await });
             }
+        };
+        let Case { call, reply, who, .. } = case;
+        let told = Told { tool: call.tool.as_str(), id: call.id, args: Some(&call.args) };
+        self.refuse(reply, told, Refusal { reason: Reason::Busy, code, text, who, told: true });
+    }
+
+    /// Runs a call, once it is certain that it will not be run again.
+    async fn begin(self, case: Case) {
+        let stale = match &case.who.signature {
+            Some(signature) => self.claim(Claim::of(signature), case.deadline).await.err(),
+            None => None,
+        };
+        let Some(stale) = stale else { return self.run(case).await };
+        let Case { call, key, reply, who, .. } = case;
+        let (reason, code) = match stale {
+            Stale::Replayed | Stale::TooOld => (Reason::Replayed, ToolErrorCode::Denied),
+            Stale::Full => (Reason::Busy, ToolErrorCode::Busy),
+            Stale::NotKept(_) => (Reason::Busy, ToolErrorCode::Unavailable),
+        };
+        let refusal = Refusal { reason, code, text: stale.to_string(), who, told: true };
+        let told = Told { tool: call.tool.as_str(), id: call.id, args: Some(&call.args) };
+        self.record(&told, &refusal);
+        let replies = self.ledger().withdraw(key.as_ref(), &reply);
+        for reply in replies {
+            self.answer(reply, &told.id, &refusal);
+        }
+    }
+
+    async fn claim(
+        &self,
+        (claim, kept): (Claim, oneshot::Receiver<Result<(), Stale>>),
+        deadline: Duration,
+    ) -> Result<(), Stale> {
+        let gone = || Stale::NotKept("nobody keeps it".into());
+        self.0.claims.try_send(claim).map_err(|_| gone())?;
+        tokio::select! {
+            kept = kept => kept.unwrap_or_else(|_| Err(gone())),
+            () = self.0.ctx.sleep(deadline) => Err(Stale::NotKept("the disk is too slow".into())),
         }
     }
 
     async fn run(self, case: Case) {
-        let Case { mut call, key, reply, deadline } = case;
+        let Case { mut call, key, reply, deadline, .. } = case;
         let (id, tool) = (call.id.clone(), call.tool.clone());
         call.progress = self.progress(&id, &reply);
         let outcome = tokio::select! {
@@ -132,7 +208,7 @@ impl Desk {
             // The node keeps the deadline itself; should it not, the call must not hold its place for ever.
             () = self.0.ctx.sleep(deadline + GRACE) => {
                 let error = ToolError::new(ToolErrorCode::Timeout, "the node did not answer in time");
-                ToolOutcome { id: id.clone(), tool, result: Err(error), took: deadline, by: None }
+                ToolOutcome { id: id.clone(), node: None, tool, result: Err(error), took: deadline, by: None }
             }
         };
         let payload = wire::json(&ResultFrame::new(ToolOutcome { id, ..outcome }, self.wall()));
@@ -170,9 +246,38 @@ impl Desk {
         Message { payload: payload.unwrap_or_else(|| message.payload.clone()), ..message }
     }
 
-    fn refuse(&self, reply: Reply, id: String, code: ToolErrorCode, text: String) {
-        let frame = ResultFrame::refused(id, ToolError::new(code, text), self.wall());
+    /// The refusal of somebody who may be anybody.
+    fn stranger(&self, reason: Reason, code: ToolErrorCode, text: String, from: Option<String>) -> Refusal {
+        let who = Who { from: self.0.gate.named(from), signature: None };
+        self.0.gate.refusal(reason, code, text, who, self.now())
+    }
+
+    fn refuse(&self, reply: Reply, told: Told<'_>, refusal: Refusal) {
+        self.record(&told, &refusal);
+        self.answer(reply, &told.id, &refusal);
+    }
+
+    fn answer(&self, reply: Reply, id: &str, refusal: &Refusal) {
+        let frame = ResultFrame::refused(id, ToolError::new(refusal.code, &*refusal.text), self.wall());
         self.0.line.refusal(result(reply, wire::json(&frame)));
+    }
+
+    /// Counts a refusal, and tells of it where it is to be told.
+    fn record(&self, told: &Told<'_>, refusal: &Refusal) {
+        self.0.tally.count(refusal.reason);
+        if !refusal.told {
+            return;
+        }
+        let record = CallRecord {
+            tool: told.tool.into(),
+            id: told.id.clone(),
+            from: refusal.who.from.clone(),
+            verified: refusal.who.signature.is_some(),
+            args: told.args.cloned(),
+            outcome: Err(ToolError::new(refusal.code, &*refusal.text)),
+        };
+        let ctx = self.0.ctx.clone();
+        self.0.ctx.spawn(async move { ctx.publish::<CallRecorded>(record).await });
     }
 
     /// Tells of readings that are lost, for ever.
@@ -246,7 +351,11 @@ impl Listener for Desk {
     fn message(&self, message: Incoming) {
         match self.0.topics.base().place(&message.topic) {
             Some(Place::Call(_, tool)) => self.receive(&tool, message),
-            _ => debug!(topic = %message.topic, "A message that nobody asked for."),
+            _ if self.0.discovery.as_ref().is_some_and(|discovery| discovery.hears(&message)) => {}
+            _ => {
+                self.0.tally.count(Reason::Foreign);
+                debug!(topic = %message.topic, "A message that nobody asked for.");
+            }
         }
     }
 

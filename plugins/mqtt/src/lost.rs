@@ -37,7 +37,7 @@ pub(crate) async fn account(cursor: Cursor, sleep: Sleep, tell: impl Fn(Report))
         let mut all = 0;
         loop {
             let untold = cursor.untold();
-            let new = seen.new(&untold);
+            let new = seen.report(&untold);
             if new == 0 {
                 break;
             }
@@ -70,7 +70,7 @@ impl Seen {
     }
 
     /// The same, and they are reported now. What was told is forgotten.
-    fn new(&mut self, losses: &[Loss]) -> u64 {
+    fn report(&mut self, losses: &[Loss]) -> u64 {
         let more = self.more(losses);
         let key = |loss: &Loss| (loss.sensor.clone(), loss.boot, loss.cause);
         self.0 = losses.iter().map(|loss| (key(loss), loss.count)).collect();
@@ -128,7 +128,14 @@ mod tests {
 
     fn reading(seq: u64) -> Reading {
         let taken = Taken { up_ms: 0, wall_ms: None };
-        Reading { sensor: Id::new("air").unwrap(), boot: Boot(1), seq, taken, frame: Frame::default() }
+        Reading {
+            sensor: Id::new("air").unwrap(),
+            boot: Boot(1),
+            seq,
+            taken,
+            frame: Frame::default(),
+            origin: None,
+        }
     }
 
     #[tokio::test(start_paused = true)]

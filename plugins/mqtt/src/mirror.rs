@@ -70,11 +70,11 @@ impl Mirror {
     pub(crate) fn everything(&self) {
         let directory = self.ctx.directory();
         self.line.state(Rank::Info, self.topics.info(), wire::json(&Info::from(&*directory)));
-        directory.sensors.values().for_each(|sensor| self.sensor(sensor));
+        directory.own_sensors().for_each(|sensor| self.sensor(sensor));
         directory.tools.values().for_each(|tool| self.tool(tool));
         directory.plugins.values().for_each(|status| self.health(status));
         let present: [(Rank, BTreeSet<String>); 3] = [
-            (Rank::Sensor, directory.sensors.keys().map(|id| self.topics.sensor(id)).collect()),
+            (Rank::Sensor, directory.own_sensors().map(|sensor| self.topics.sensor(&sensor.id)).collect()),
             (Rank::Tool, directory.tools.keys().map(|name| self.topics.tool(name)).collect()),
             (Rank::Health, directory.plugins.keys().map(|id| self.topics.health(id)).collect()),
         ];

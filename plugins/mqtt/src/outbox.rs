@@ -52,6 +52,7 @@ pub(crate) enum Rank {
     Info,
     Sensor,
     Tool,
+    Discovery,
     Health,
 }
 
@@ -204,6 +205,18 @@ impl Outbox {
     /// Whether the broker has all state.
     pub(crate) fn is_settled(&self) -> bool {
         self.dirty.is_empty() && !self.flying.values().any(|flying| matches!(flying, Flying::State(..)))
+    }
+
+    /// Whether the broker has what is retained at a topic as it is now.
+    pub(crate) fn has(&self, rank: Rank, topic: &str) -> bool {
+        let key = (rank, topic.to_owned());
+        let flies = |flying: &Flying| matches!(flying, Flying::State(other, _) if *other == key);
+        !self.dirty.contains(&key) && !self.flying.values().any(flies)
+    }
+
+    /// Publishes the state of some ranks once more.
+    pub(crate) fn again(&mut self, ranks: &[Rank]) {
+        self.dirty.extend(self.states.keys().filter(|key| ranks.contains(&key.0)).cloned());
     }
 
     /// The topics of a rank at which something is retained.

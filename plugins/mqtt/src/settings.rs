@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use sedge_plugin::{Every, Secret};
 use serde::Deserialize;
 
+use crate::gate::CallRules;
 use crate::link::{LinkOptions, TlsFiles};
 pub use crate::packet::Version;
 use crate::wire::Base;
@@ -121,6 +122,13 @@ pub struct Settings {
     pub qos: u8,
     /// Readings of an outage that are published in a second, so that the news keep their way; 0 for as many as the broker takes.
     pub backlog_rate: u32,
+    /// Whether Home Assistant is told of the node. Without it what it was told before is taken back.
+    pub discovery: bool,
+    /// Where Home Assistant looks.
+    pub discovery_prefix: String,
+    /// What is asked of calls.
+    #[serde(skip)]
+    pub calls: CallRules,
 }
 
 impl Default for Settings {
@@ -140,6 +148,9 @@ impl Default for Settings {
             receive_maximum: 32,
             qos: 1,
             backlog_rate: 1000,
+            discovery: true,
+            discovery_prefix: "homeassistant".into(),
+            calls: CallRules::default(),
         }
     }
 }
@@ -150,6 +161,9 @@ pub enum SettingsError {
     /// The base is not one.
     #[error("`base`: {0}")]
     Base(#[from] crate::wire::BaseError),
+    /// The prefix is none that topics can begin with.
+    #[error("`discovery_prefix`: {0}")]
+    Prefix(crate::wire::BaseError),
     /// No broker, or one without a host.
     #[error("a broker has no host; name one, such as `localhost`")]
     Host,
@@ -176,6 +190,7 @@ impl Settings {
     /// Checks them, and gives the base.
     pub fn check(&self) -> Result<Base, SettingsError> {
         let base = Base::new(&self.base)?;
+        Base::new(&self.discovery_prefix).map_err(SettingsError::Prefix)?;
         if self.brokers.is_empty() || self.brokers.iter().any(|broker| broker.host.is_empty()) {
             return Err(SettingsError::Host);
         }
@@ -229,6 +244,7 @@ mod tests {
             (Settings { receive_maximum: 0, ..Settings::default() }, "receive_maximum"),
             (Settings { client_id: Some(String::new()), ..Settings::default() }, "client_id"),
             (Settings { keep_alive: Every::secs(1), ..Settings::default() }, "keep_alive"),
+            (Settings { discovery_prefix: "a/+".into(), ..Settings::default() }, "discovery_prefix"),
         ] {
             assert!(wrong.check().unwrap_err().to_string().contains(named));
         }

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::node;
 use crate::cli::{CheckArgs, Global};
+use crate::credentials;
 use crate::exit::Failure;
 use crate::load::load;
 use crate::show::say;
@@ -14,7 +15,8 @@ pub fn check(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
     let config = args.file.clone().or_else(|| global.config.clone());
     let loaded = load(&Global { config, ..global.clone() })?;
     // What no schema can say, such as a password file that is not there.
-    if let Some(mqtt) = loaded.config.as_ref().map(|config| &config.mqtt) {
+    let mqtt = loaded.config.as_ref().map(|config| &config.mqtt);
+    if let Some(mqtt) = mqtt.filter(|mqtt| !credentials::are_elsewhere(mqtt)) {
         node::bridge(mqtt, vec![Broker::default()])?;
     }
     let file = loaded.file.as_deref().map(|file| file.display().to_string()).unwrap_or_default();

@@ -1,10 +1,13 @@
 //! The commands, one file each.
 
+pub mod audit;
+pub mod caller;
 pub mod check;
 pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod example;
+pub mod fleet;
 pub mod hardware;
 pub mod hooks;
 mod local;

@@ -123,6 +123,9 @@ pub fn settings(mqtt: &Mqtt, brokers: Vec<Broker>) -> Result<Settings, Failure> 
         receive_maximum: mqtt.receive_maximum,
         qos: mqtt.qos,
         backlog_rate: mqtt.backlog_rate,
+        discovery: mqtt.discovery,
+        discovery_prefix: mqtt.discovery_prefix.clone(),
+        ..Settings::default()
     };
     settings.check().map_err(|error| Failure::Config(format!("[mqtt]: {error}")))?;
     Ok(settings)

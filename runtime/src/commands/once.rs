@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sedge_actors::RunningNode;
+use sedge_config::Config;
 use sedge_mqtt::wire::ReadingFrame;
 use sedge_plugin::prelude::*;
 use sedge_plugin::topics::{Deliver, PluginStateChanged};
@@ -29,7 +30,9 @@ pub async fn once(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     loaded.show(global);
     let effective = loaded.effective.clone();
     let folder = loaded.folder();
-    let prepared = node::prepare(usable(loaded, args)?, effective, &folder, node::Keep::Nothing);
+    // Nothing is asked of others.
+    let config = Config { remotes: Vec::new(), ..usable(loaded, args)? };
+    let prepared = node::prepare(config, effective, &folder, node::Keep::Nothing);
     let me = Id::sanitized("once", "once");
     let options = Options { capacity: 4096, ..Options::default() };
     let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, options.clone());

@@ -24,7 +24,12 @@ pub async fn other(global: &Global, words: &[String]) -> Result<(), Failure> {
         let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         return Err(Failure::Usage(format!("there is no command `{name}`{hint}")));
     };
-    let args =
-        CallArgs { tool: ToolName { name: command.tool.to_string() }, pairs: rest.to_vec(), args: None };
+    let args = CallArgs {
+        tool: ToolName { name: command.tool.to_string() },
+        pairs: rest.to_vec(),
+        args: None,
+        sign_as: None,
+        key: None,
+    };
     tool::call(&Global { local: true, ..global.clone() }, &args).await
 }

@@ -195,8 +195,14 @@ pub async fn switch(global: &Global, name: &str, on: bool) -> Result<(), Failure
 fn place(loaded: &Loaded, name: &str) -> Result<(Section, PathBuf), Failure> {
     let main = loaded.file.clone().ok_or_else(|| Failure::Config("there is no config to change".into()))?;
     let config = &loaded.effective;
-    let sections =
-        [Section::Sensor, Section::Gpio, Section::Processor, Section::Destination, Section::Plugin];
+    let sections = [
+        Section::Sensor,
+        Section::Gpio,
+        Section::Processor,
+        Section::Destination,
+        Section::Remote,
+        Section::Plugin,
+    ];
     let section = sections.into_iter().find(|section| config[section.word()].get(name).is_some());
     let known = sedge_plugins::PLUGINS.iter().map(|kind| kind.name);
     let Some(section) = section else {

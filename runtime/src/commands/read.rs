@@ -188,6 +188,7 @@ fn alone(mut config: Config, sensor: &Sensor) -> Config {
     config.gpios.retain(|gpio| Some(&gpio.id) == sensor.power.as_ref());
     config.processors.retain(|processor| !HOLDING_BACK.contains(&processor.kind.as_str()));
     config.destinations.clear();
+    config.remotes.clear();
     config.plugins.clear();
     config.guards.clear();
     config.sensors.retain(|other| other.id == sensor.id);

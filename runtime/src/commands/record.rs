@@ -146,6 +146,7 @@ async fn supply(mut config: Config, sensor: &Sensor, loaded: &Loaded) -> Option<
     config.sensors.clear();
     config.processors.clear();
     config.destinations.clear();
+    config.remotes.clear();
     config.plugins.clear();
     config.guards.clear();
     let prepared = node::prepare(config, loaded.effective.clone(), &loaded.folder(), node::Keep::Nothing);
@@ -281,6 +282,7 @@ impl<'a> Session<'a> {
             seq: self.counts.0,
             taken: SystemClock.taken(),
             frame,
+            origin: None,
         };
         let shown = ReadingFrame::from(&reading);
         let unit = |field: &str| self.descriptor.fields.get(field).map_or("", |field| field.unit.symbol());

@@ -133,8 +133,9 @@ fn tell_of_restriction(config: &Config) {
     let ids = config.sensors.iter().map(|it| &it.id).chain(config.gpios.iter().map(|it| &it.id));
     let ids = ids.chain(config.processors.iter().map(|it| &it.id));
     let ids = ids.chain(config.destinations.iter().map(|it| &it.id));
+    let ids = ids.chain(config.remotes.iter().map(|it| &it.id));
     let ids = ids.chain(config.plugins.iter().map(|it| &it.id)).map(Id::as_str);
-    let known: Vec<&str> = ids.chain(["mqtt", "plausible", "system"]).collect();
+    let known: Vec<&str> = ids.chain(["audit", "mqtt", "plausible", "system"]).collect();
     warn!(plugins = named.join(","), "SEDGE_LOAD_PLUGINS is set: no other plugin is started.");
     for name in named.iter().filter(|name| !known.contains(&name.as_str())) {
         let near = sedge_plugin::schema::nearest(name, known.iter().copied()).unwrap_or("-");

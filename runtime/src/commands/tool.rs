@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use sedge_mqtt::remote::Remote;
-use sedge_mqtt::wire::{Answer, ResultFrame};
+use sedge_mqtt::wire::{Answer, ResultFrame, Signer};
 use sedge_plugin::schema::nearest;
-use sedge_plugin::{Id, Name, Progress, Tool};
+use sedge_plugin::{Id, Name, Progress, Tool, ToolPath};
 use serde_json::{Map, Value as Json, json};
 
 use super::local;
@@ -78,7 +78,11 @@ pub async fn call(global: &Global, args: &CallArgs) -> Result<(), Failure> {
         ),
         None => Given::Pairs(pairs(&args.pairs)?),
     };
-    let way = Way::find(global).await?;
+    let signer = match (&args.sign_as, &args.key) {
+        (Some(name), Some(file)) => Some(super::caller::signer(name, file)?),
+        _ => None,
+    };
+    let way = Way::find(global).await?.signing(signer);
     let (node, tool) = find(global, &way, &args.tool.name).await?;
     let arguments = given.fitted_to(&tool);
     let own = Duration::from_millis(tool.timeout_ms) + Duration::from_secs(2);
@@ -125,14 +129,31 @@ impl Way {
         }
     }
 
+    /// The same; calls over the broker are signed.
+    fn signing(self, signer: Option<Signer>) -> Self {
+        match (self, signer) {
+            (Self::Broker(remote), Some(signer)) => Self::Broker(remote.signing_as(signer)),
+            (way, _) => way,
+        }
+    }
+
     /// The tools of a node or of all.
     async fn tools(&self, node: Option<&str>) -> Result<Vec<(Id, Tool)>, Failure> {
         match self {
             Self::Broker(remote) => Ok(remote.tools(node_named(node)?.as_ref()).await?),
             Self::Local(local) => {
-                let tools: Vec<Tool> = serde_json::from_value(local.ask(&Ask::Tools).await?)
+                #[derive(serde::Deserialize)]
+                struct Told {
+                    node: Option<Id>,
+                    #[serde(flatten)]
+                    tool: Tool,
+                }
+                let wanted = node_named(node)?;
+                let tools: Vec<Told> = serde_json::from_value(local.ask(&Ask::Tools).await?)
                     .map_err(|error| Failure::Failed(format!("the node's answer cannot be read: {error}")))?;
-                Ok(tools.into_iter().map(|tool| (local.node(), tool)).collect())
+                let tools =
+                    tools.into_iter().map(|told| (told.node.unwrap_or_else(|| local.node()), told.tool));
+                Ok(tools.filter(|(node, _)| wanted.as_ref().is_none_or(|wanted| wanted == node)).collect())
             }
         }
     }
@@ -150,7 +171,8 @@ impl Way {
             Self::Local(local) => local,
         };
         let timeout_ms = u64::try_from(timeout.as_millis()).ok();
-        let ask = Ask::Call { tool: tool.clone(), args, timeout_ms };
+        let node = (*node != local.node()).then(|| node.clone());
+        let ask = Ask::Call { tool: ToolPath { node, tool: tool.clone() }, args, timeout_ms };
         let (result, ms) = match local.ask_with(&ask, &progress).await? {
             Line::Done(done) => (Ok(done["result"].clone()), done["ms"].as_u64().unwrap_or_default()),
             Line::ToolFailed(error) => (Err(error), 0),
@@ -175,6 +197,9 @@ async fn find(global: &Global, way: &Way, name: &str) -> Result<(Id, Tool), Fail
         Some((node, name)) => (Some(node), name),
         None => (global.node.as_deref(), name),
     };
+    // The node on this machine is asked for its own tools; one of another is named with it.
+    let local = if let Way::Local(local) = way { Some(local.node()) } else { None };
+    let node = node.or(local.as_ref().map(Id::as_str));
     let tools = way.tools(node).await?;
     let mut found: Vec<(Id, Tool)> =
         tools.iter().filter(|(_, tool)| tool.name.as_str() == name).cloned().collect();

@@ -15,7 +15,7 @@ mod client;
 mod server;
 mod view;
 
-use sedge_plugin::{Id, Name, ToolError};
+use sedge_plugin::{Id, ToolError, ToolPath};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -35,7 +35,7 @@ pub enum Ask {
     Plugins,
     /// The metrics.
     Metrics,
-    /// The tools.
+    /// The tools; those of other nodes say on which.
     Tools,
     /// The latest readings, of one sensor or of all.
     Latest {
@@ -46,7 +46,7 @@ pub enum Ask {
     /// Run a tool.
     Call {
         /// Which one.
-        tool: Name,
+        tool: ToolPath,
         /// With which arguments.
         #[serde(default)]
         args: Json,

@@ -131,7 +131,7 @@ async fn answer(ask: Ask, node: &NodeHandle, reload: mpsc::Sender<Reload>) -> Li
         Ask::Plugins => Line::Done(view::plugins(node)),
         Ask::Metrics => Line::Done(view::metrics(node)),
         Ask::Latest { sensor } => Line::Done(view::latest(node, sensor.as_ref())),
-        Ask::Tools => Line::Done(node.directory().tools.values().map(|tool| json!(**tool)).collect()),
+        Ask::Tools => Line::Done(view::tools(node)),
         Ask::Commands => {
             Line::Done(node.commands().await.into_iter().map(|command| json!(command)).collect())
         }

@@ -26,6 +26,20 @@ pub(super) fn hooks(node: &NodeHandle) -> Json {
     all.into()
 }
 
+/// The tools of the node, and those of others that can be called from it.
+pub(super) fn tools(node: &NodeHandle) -> Json {
+    let directory = node.directory();
+    let own = directory.tools.values().map(|tool| json!(**tool));
+    let far = directory.nodes.values().flat_map(|node| {
+        node.tools.values().map(|tool| {
+            let mut told = json!(**tool);
+            told["node"] = json!(node.id);
+            told
+        })
+    });
+    own.chain(far).collect()
+}
+
 pub(super) fn plugins(node: &NodeHandle) -> Json {
     node.directory().plugins.values().map(|plugin| status(plugin)).collect()
 }

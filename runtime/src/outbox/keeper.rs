@@ -9,7 +9,7 @@ use sedge_journal::{AppendError, Journal};
 use sedge_plugin::journal::{Cause, Entry};
 use sedge_plugin::record::{self, Record};
 use sedge_plugin::{Frame, Reading};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::ledger::Ledger;
 use super::place::Place;
@@ -161,9 +161,9 @@ impl Keeper {
 
     fn commit(&mut self) {
         self.due = None;
+        // What was not committed is in memory, and written anew at the next beat, which tells of the trouble.
         if let Err(error) = self.journal.sync() {
-            // What was not committed is in memory, and written anew at the next beat.
-            warn!(%error, "A commit of the journal failed.");
+            debug!(%error, "A commit of the journal failed.");
         }
     }
 

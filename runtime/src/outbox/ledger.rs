@@ -196,7 +196,7 @@ mod tests {
 
     fn reading(sensor: &str, boot: u32, seq: u64) -> Reading {
         let taken = Taken { up_ms: 0, wall_ms: Some(1000 + i64::try_from(seq).unwrap()) };
-        Reading { sensor: id(sensor), boot: Boot(boot), seq, taken, frame: Frame::default() }
+        Reading { sensor: id(sensor), boot: Boot(boot), seq, taken, frame: Frame::default(), origin: None }
     }
 
     #[test]

@@ -85,7 +85,11 @@ mod tests {
             frame.push("t", *value);
             let taken = Taken { up_ms: 0, wall_ms: None };
             let sensor = Id::new("air").unwrap();
-            thinned.see(position, &Reading { sensor, boot: Boot(1), seq: position, taken, frame }, rule);
+            thinned.see(
+                position,
+                &Reading { sensor, boot: Boot(1), seq: position, taken, frame, origin: None },
+                rule,
+            );
         }
         thinned.kept().into_iter().collect()
     }

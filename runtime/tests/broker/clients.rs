@@ -177,6 +177,11 @@ impl V5 {
         self.seen.published(qos).await;
     }
 
+    pub async fn publish_bytes(&mut self, topic: &str, payload: Vec<u8>, retain: bool) {
+        self.client.publish(topic, QoS::AtLeastOnce, retain, payload).await.unwrap();
+        self.seen.published(QoS::AtLeastOnce).await;
+    }
+
     pub async fn publish_with(&mut self, topic: &str, payload: &str, properties: PublishProperties) {
         let (qos, payload) = (QoS::AtLeastOnce, payload.to_string());
         self.client.publish_with_properties(topic, qos, false, payload, properties).await.unwrap();

@@ -59,6 +59,26 @@ async fn check_tells_of_a_password_file_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_credential_of_the_service_is_no_mistake_where_the_service_does_not_run() {
+    let text = "[mqtt]\nurl = \"mqtts://h\"\nusername = \"u\"\npassword_file = \"credential:mqtt\"\n";
+    let config = Config::new(text);
+    let output = run(&["check", "-c", &config.file()]).await;
+    assert_eq!(code(&output), 0, "{output:?}");
+    let output = run(&["tool", "list", "-c", &config.file()]).await;
+    assert_eq!(code(&output), 78, "{output:?}");
+    assert!(stderr(&output).contains("LoadCredential=mqtt:FILE"), "{output:?}");
+}
+
+#[tokio::test]
+async fn the_schemes_of_a_broker_are_understood_everywhere() {
+    for broker in ["mqtts://127.0.0.1:1", "ws://127.0.0.1:1", "wss://127.0.0.1:1/mqtt"] {
+        let output = run(&["tool", "list", "--broker", broker]).await;
+        assert_eq!(code(&output), 75, "{output:?}");
+        assert!(stderr(&output).contains(broker), "{output:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_mistake_names_its_place_what_was_found_and_the_nearest_word() {
     let bad = Config::new(BAD);
     let output = run(&["check", "--json", &bad.file()]).await;

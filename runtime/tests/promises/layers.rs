@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("sedge-mqtt", "plugins/mqtt", &["sedge-plugin"]),
     ("sedge-plugins", "plugins/builtin", &["sedge-plugin", "sedge-hal"]),
     ("sedge-virtual-pi", "deploy/virtual-pi", &["sedge-plugin", "sedge-plugins"]),
+    ("sedge-faults", "deploy/faults", &[]),
     (
         "sedge",
         "runtime",
@@ -21,6 +22,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
             "sedge-config",
             "sedge-hal",
             "sedge-host",
+            "sedge-journal",
             "sedge-mqtt",
             "sedge-plugin",
             "sedge-plugins",
@@ -37,7 +39,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("sedge-journal", &["tokio", "kameo", "rumqttc", "serde", "toml", "tracing"]),
     ("sedge-plugins", &["tokio", "kameo", "rumqttc", "toml", "linux-embedded-hal", "gpiocdev"]),
     ("sedge-host", &["kameo", "rumqttc"]),
-    ("sedge-mqtt", &["kameo", "toml", "linux-embedded-hal", "gpiocdev"]),
+    ("sedge-mqtt", &["kameo", "rumqttc", "toml", "linux-embedded-hal", "gpiocdev"]),
 ];
 
 fn root() -> std::path::PathBuf {

@@ -144,6 +144,11 @@ impl Running {
         assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
     }
 
+    /// Waits for its end, also by a signal.
+    pub async fn ended_somehow(mut self) {
+        within(self.child.wait()).await.unwrap();
+    }
+
     /// Its exit code.
     pub async fn ended(mut self) -> i32 {
         within(self.child.wait()).await.unwrap().code().unwrap()

@@ -13,7 +13,7 @@ use super::mistake::{shown, shown_with_type};
 use super::{
     Bounds, Format, Limit, Mistake, MistakeKind, Node, ROOT, Rules, Schema, Types, Unit, looks_secret,
 };
-use crate::{Id, Name, Size, duration};
+use crate::{Id, Name, PublicKey, Rate, Size, duration};
 
 /// Steps that one check may take.
 const FUEL: u32 = 200_000;
@@ -221,6 +221,14 @@ fn string(rules: &Rules, text: &str, place: &Place<'_>, found: &mut Vec<Mistake>
         Format::Size if Size::parse(text).is_err() => {
             found.extend(Size::parse(shown).err().map(|error| place.mistake(MistakeKind::BadSize(error))));
         }
+        Format::Rate if text.parse::<Rate>().is_err() => {
+            found.extend(shown.parse::<Rate>().err().map(|error| place.mistake(MistakeKind::BadRate(error))));
+        }
+        Format::PublicKey => {
+            found.extend(
+                text.parse::<PublicKey>().err().map(|error| place.mistake(MistakeKind::BadKey(error))),
+            );
+        }
         Format::SocketAddress if text.parse::<SocketAddr>().is_err() => {
             found.push(place.mistake(MistakeKind::BadSocketAddress(shown.into())));
         }
@@ -280,6 +288,8 @@ fn outside_of_format(format: Format, n: &Number) -> Option<String> {
         Format::None
         | Format::Duration
         | Format::Size
+        | Format::Rate
+        | Format::PublicKey
         | Format::SocketAddress
         | Format::Id
         | Format::Name => None,

@@ -241,6 +241,8 @@ fn format(name: &str) -> Format {
     match name {
         "duration" => Format::Duration,
         "size" => Format::Size,
+        "rate" => Format::Rate,
+        "public-key" => Format::PublicKey,
         "socket-address" => Format::SocketAddress,
         "sedge-id" => Format::Id,
         "sedge-name" => Format::Name,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Types, nearest};
 use crate::duration::DurationError;
-use crate::{IdError, SizeError};
+use crate::{IdError, KeyError, RateError, SizeError};
 
 /// More words than this are not listed.
 const MOST_WORDS: usize = 20;
@@ -95,6 +95,10 @@ pub enum MistakeKind {
     BadDuration(DurationError),
     /// A text that is not a size.
     BadSize(SizeError),
+    /// Not a rate.
+    BadRate(RateError),
+    /// Not a public key.
+    BadKey(KeyError),
     /// A text that is not an address with a port.
     BadSocketAddress(String),
     /// No legal id or name.
@@ -166,6 +170,8 @@ impl fmt::Display for MistakeKind {
             Self::Repeated { found } => write!(f, "{found} stands here twice"),
             Self::BadDuration(error) => error.fmt(f),
             Self::BadSize(error) => error.fmt(f),
+            Self::BadRate(error) => error.fmt(f),
+            Self::BadKey(error) => error.fmt(f),
             Self::BadSocketAddress(found) => {
                 write!(f, "`{found}` is not an address with a port, such as 127.0.0.1:9464")
             }

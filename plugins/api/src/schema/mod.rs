@@ -218,6 +218,8 @@ enum Format {
     None,
     Duration,
     Size,
+    Rate,
+    PublicKey,
     SocketAddress,
     Id,
     Name,

@@ -201,6 +201,7 @@ fn a_text_with_a_format_of_ours_says_how_it_is_written() {
     for (format, good, bad, hint) in [
         ("duration", "10s", "10", "10s"),
         ("size", "10MB", "10", "10MB"),
+        ("rate", "60/min", "60", "60/min"),
         ("socket-address", "127.0.0.1:9464", "localhost", "127.0.0.1:9464"),
         ("sedge-id", "pi-kitchen", "Pi", "lower-case"),
         ("sedge-name", "pump_set", "pump-set", "lower-case"),

@@ -185,7 +185,7 @@ pub(crate) mod bench {
     }
 
     pub fn draft(sensor: &str, up_ms: u64, frame: Frame) -> Draft {
-        Draft { sensor: Id::new(sensor).unwrap(), taken: Taken { up_ms, wall_ms: None }, frame }
+        Draft { sensor: Id::new(sensor).unwrap(), taken: Taken { up_ms, wall_ms: None }, frame, origin: None }
     }
 
     /// A reading of sensor `x` with one field `v`.

@@ -246,7 +246,7 @@ mod tests {
             SensorDescriptor::new(id.clone(), "x", "1", "here", FIELDS).every(Duration::from_secs(10));
         node.context("pi-kitchen").announce(sensor);
         let taken = Taken { up_ms: 100_000, wall_ms: None };
-        node.saw(Reading { sensor: id, boot: Boot(0), seq: 1, taken, frame: said });
+        node.saw(Reading { sensor: id, boot: Boot(0), seq: 1, taken, frame: said, origin: None });
         node
     }
 

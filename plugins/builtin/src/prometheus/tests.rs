@@ -44,7 +44,7 @@ fn node() -> TestNode {
     frame.push("we\"ird\\\n", 1.0);
     frame.missing("humidity", "crc");
     let taken = Taken { up_ms: 1, wall_ms: Some(1_795_195_704_123) };
-    node.saw(Reading { sensor: kitchen, boot: Boot(1), seq: 1, taken, frame });
+    node.saw(Reading { sensor: kitchen, boot: Boot(1), seq: 1, taken, frame, origin: None });
     ctx.counter(name("litres"), "Litres \\ pumped,\nin all.").unwrap().add(12);
     ctx.gauge(name("level"), "Level.").unwrap().set(f64::NAN);
     let histogram = ctx.metrics().histogram(ctx.id(), name("took"), "Took.", &[0.5, 1.0]).unwrap();
@@ -96,7 +96,14 @@ fn a_value_that_was_rejected_is_left_out_and_each_quality_but_ok_is_told() {
         frame.push(field, 1.0);
         frame.samples.last_mut().unwrap().quality = quality;
     }
-    node.saw(Reading { sensor: sea, boot: Boot(1), seq: 1, taken: Taken { up_ms: 1, wall_ms: None }, frame });
+    node.saw(Reading {
+        sensor: sea,
+        boot: Boot(1),
+        seq: 1,
+        taken: Taken { up_ms: 1, wall_ms: None },
+        frame,
+        origin: None,
+    });
     let page = text::page(&ctx);
     let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("sedge_reading")).collect();
     let expected = [

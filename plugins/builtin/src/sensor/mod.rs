@@ -101,7 +101,7 @@ impl Plugin for SensorPlugin {
 
     fn declares(id: &Id, args: &SensorArgs) -> Claims {
         // A name that is too long is told of at the set-up.
-        Claims { sensors: vec![id.clone()], tools: tools(id, args.kind).unwrap_or_default() }
+        Claims { sensors: vec![id.clone()], tools: tools(id, args.kind, &args.settings).unwrap_or_default() }
     }
 
     async fn setup(args: &SensorArgs, ctx: Context) -> Result<Self, PluginError> {
@@ -110,7 +110,7 @@ impl Plugin for SensorPlugin {
         let descriptor =
             SensorDescriptor::new(ctx.id().clone(), kind.kind, version, &args.place(), kind.fields);
         ctx.announce(descriptor.every(*every));
-        let tools = tools(ctx.id(), kind)
+        let tools = tools(ctx.id(), kind, &args.settings)
             .map_err(|error| PluginError::Settings(format!("its tools need a shorter id: {error}").into()))?;
         let device = Device::new(args, ctx);
         match device.climb(Goal::Open).await {
@@ -230,12 +230,15 @@ impl Tools for SensorPlugin {
 }
 
 /// The tools of a device, one for each of its operations, in their order.
-fn tools(id: &Id, kind: &SensorKind) -> Result<Vec<Tool>, IdError> {
+fn tools(id: &Id, kind: &SensorKind, settings: &Json) -> Result<Vec<Tool>, IdError> {
     let tool = |operation: &Operation| {
         let mut tool = Tool::new(Name::from_id(id, Some(operation.name))?, operation.description);
         tool.title = operation.title.into();
         tool.annotations = operation.annotations;
         tool.input_schema = (operation.input)();
+        if let Some(refine) = operation.refine {
+            refine(settings, &mut tool.input_schema);
+        }
         Ok(tool)
     };
     kind.operations.iter().map(tool).collect()

@@ -65,8 +65,10 @@ impl Default for Settings {
 #[serde(deny_unknown_fields)]
 struct SetArgs {
     /// The output, 0 to 15.
+    #[schemars(range(max = 15))]
     channel: u8,
     /// Which part of the time it is on: 0 is off, 1 is on.
+    #[schemars(range(min = 0.0, max = 1.0))]
     duty: f64,
 }
 
@@ -74,7 +76,13 @@ const SET: Operation = Operation::new::<SetArgs>(
     "set",
     "Set an output",
     "Sets which part of the time an output is on; tells the duty that it has now, in steps of 1/4096.",
-);
+)
+.refined(|_, schema| {
+    let states = (0..CHANNELS).map(|channel| (channel.to_string(), Json::from(format!("ch{channel}_ratio"))));
+    if let Some(channel) = schema.pointer_mut("/properties/channel").and_then(Json::as_object_mut) {
+        channel.insert("x-states".into(), Json::Object(states.collect()));
+    }
+});
 
 /// A PCA9685.
 pub struct Pca9685 {

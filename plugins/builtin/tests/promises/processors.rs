@@ -87,6 +87,7 @@ fn what_it_cannot_judge_passes_as_it_is() {
             sensor: Id::new("x").unwrap(),
             taken: Taken { up_ms: 5, wall_ms: None },
             frame: frame.clone(),
+            origin: None,
         };
         assert_eq!(make(kind).process(&draft), Ok(Step::Pass), "{}", kind.kind);
     }
@@ -113,7 +114,8 @@ fn no_run_of_readings_makes_one_panic_or_a_number_that_is_not_finite() {
             }
             // Time stands still, leaps, and (a reading that overtook another) runs back.
             let up_ms = [5, u64::MAX, 0, 1000, 1000][n % 5];
-            let draft = Draft { sensor: sensor(n), taken: Taken { up_ms, wall_ms: None }, frame };
+            let draft =
+                Draft { sensor: sensor(n), taken: Taken { up_ms, wall_ms: None }, frame, origin: None };
             if let Step::Replace(next) = processor.process(&draft).unwrap() {
                 let numbers = next.frame.samples.iter().filter_map(Sample::number);
                 assert!(

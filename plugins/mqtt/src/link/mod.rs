@@ -18,6 +18,8 @@
 
 mod alias;
 mod connect;
+#[cfg(test)]
+mod measure;
 mod open;
 mod reasons;
 mod session;

@@ -27,7 +27,7 @@ fn entry(sensor: &str, position: u64, bytes: usize) -> Entry {
     let mut frame = Frame::default();
     frame.push("t", "x".repeat(bytes).as_str());
     let taken = Taken { up_ms: 0, wall_ms: Some(0) };
-    let reading = Reading { sensor: id(sensor), boot: Boot(1), seq: position, taken, frame };
+    let reading = Reading { sensor: id(sensor), boot: Boot(1), seq: position, taken, frame, origin: None };
     Entry { position, reading: Arc::new(reading) }
 }
 
@@ -337,4 +337,20 @@ fn there_is_a_bound_on_everything() {
     }
     assert_eq!((outbox.states.len(), outbox.messages.len()), (MAX_STATES, MAX_MESSAGES));
     assert_eq!(outbox.refusals.len(), MAX_MESSAGES);
+}
+
+#[test]
+fn state_is_published_once_more_where_it_is_wanted_and_known_to_be_there_once_acknowledged() {
+    let mut outbox = empty();
+    for (rank, topic) in [(Rank::Tool, "t"), (Rank::Discovery, "d"), (Rank::Health, "h")] {
+        outbox.state(rank, topic.into(), topic.into()).unwrap();
+    }
+    assert!(!outbox.has(Rank::Discovery, "d"));
+    let tokens: Vec<u64> = std::iter::from_fn(|| sent(&mut outbox)).map(|(token, _)| token).collect();
+    assert!(!outbox.has(Rank::Discovery, "d"), "it is under way");
+    tokens.into_iter().for_each(|token| assert!(outbox.answered(token).is_some()));
+    assert!(outbox.has(Rank::Discovery, "d"));
+    outbox.again(&[Rank::Discovery, Rank::Health]);
+    assert!(!outbox.has(Rank::Discovery, "d"));
+    assert_eq!(drain(&mut outbox), ["d", "h"]);
 }

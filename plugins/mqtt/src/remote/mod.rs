@@ -13,6 +13,7 @@
 //! One connection, and no second one: a command that lost its broker says so and ends. Whoever wants to watch for ever
 //! connects again.
 
+mod fleet;
 mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::link::{Fault, Incoming, JSON, Limits, Link, LinkEvent, LinkOptions, Message};
 use crate::settings::{Settings, SettingsError};
-use crate::wire::{Base, ONLINE, Place, ReadingFrame, Request, ResultFrame, Topics};
+use crate::wire::{Base, ONLINE, Place, ReadingFrame, Request, ResultFrame, Signer, Topics};
+pub use fleet::{Fleet, Known, NodeNews};
 use worker::{Command, Worker};
 
 /// How long connecting, and how long reading what is retained, may take.
@@ -91,6 +93,7 @@ pub struct Remote {
     /// The level under `_reply/`: the user name, because that is what a broker's rules can name.
     caller: String,
     client: String,
+    signer: Option<Box<Signer>>,
     client_id: String,
     commands: mpsc::Sender<Command>,
     calls: AtomicU64,
@@ -113,6 +116,12 @@ impl Remote {
         remote
     }
 
+    /// Signs its calls, as the caller that the signer names.
+    pub fn signing_as(mut self, signer: Signer) -> Self {
+        self.signer = Some(signer.into());
+        self
+    }
+
     /// Connects as `client_id`, or says why not. A second client with the same one throws the first out.
     pub async fn connect(settings: &Settings, client_id: &str) -> Result<Self, RemoteError> {
         within(PATIENCE, Self::connect_at_leisure(settings, client_id.into())).await?
@@ -133,7 +142,8 @@ impl Remote {
         let (commands, inbox) = mpsc::channel(16);
         let fence = base.filter(&format!("_reply/{client}/fence"));
         let task = tokio::spawn(Worker::new(link, limits, base.clone(), fence, client_id.clone()).run(inbox));
-        Ok(Self { base, caller: client.clone(), client, client_id, commands, calls: AtomicU64::new(0), task })
+        let (caller, calls) = (client.clone(), AtomicU64::new(0));
+        Ok(Self { base, caller, client, signer: None, client_id, commands, calls, task })
     }
 
     /// The first broker that answers; where none does, what the first one said.
@@ -225,7 +235,11 @@ impl Remote {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let id = format!("{nanos:x}-{number}");
-        let request = Request { id: Some(id.clone()), args, from: Some(self.caller.clone()) };
+        let now = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
+        let sign = |signer: &Signer| signer.sign(node, tool, &args, now);
+        let sig = self.signer.as_deref().map(sign).transpose();
+        let sig = sig.map_err(|error| RemoteError::Protocol(error.to_string()))?;
+        let request = Request { id: Some(id.clone()), args, from: Some(self.caller.clone()), sig };
         let correlation = format!("{}-{id}", self.client_id).into_bytes();
         let message = Message {
             topic: Topics::new(self.base.clone(), node.clone()).call(tool.as_str()),
@@ -243,8 +257,13 @@ impl Remote {
 
     /// What is retained at a filter under the base, complete.
     async fn retained(&self, under: String) -> Result<Vec<Incoming>, RemoteError> {
+        self.retained_at(self.base.filter(&under)).await
+    }
+
+    /// What is retained at a filter, complete.
+    async fn retained_at(&self, filter: String) -> Result<Vec<Incoming>, RemoteError> {
         let (done, found) = oneshot::channel();
-        self.command(Command::Retained { filter: self.base.filter(&under), done }).await?;
+        self.command(Command::Retained { filter, done }).await?;
         answer(PATIENCE, found).await
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::fleet::Sink;
 use super::{RemoteError, Sighting};
 use crate::link::{Ack, Incoming, Limits, Link, LinkEvent, Message};
 use crate::packet::Version;
@@ -39,6 +40,12 @@ pub(super) enum Command {
     Tail {
         filter: String,
         sink: mpsc::Sender<Result<Sighting, RemoteError>>,
+        done: Done<()>,
+    },
+    /// All that comes at a filter, retained or not.
+    Follow {
+        filter: String,
+        sink: Sink,
         done: Done<()>,
     },
     Call {
@@ -95,6 +102,7 @@ pub(super) struct Worker {
     sent: HashMap<u64, Sent>,
     gatherings: BTreeMap<u64, Gathering>,
     watches: Vec<Watch>,
+    followers: Vec<(String, Sink)>,
     calls: HashMap<Vec<u8>, Waiting>,
     /// In the order in which the broker will answer; none where nobody waits for it.
     subscribing: VecDeque<Option<Done<()>>>,
@@ -112,6 +120,7 @@ impl Worker {
             sent: HashMap::new(),
             gatherings: BTreeMap::new(),
             watches: Vec::new(),
+            followers: Vec::new(),
             calls: HashMap::new(),
             subscribing: VecDeque::new(),
         }
@@ -171,6 +180,11 @@ impl Worker {
                 self.watches.retain(|watch| !watch.sink.is_closed());
                 if self.subscribe(&filter, Some(done)) {
                     self.watches.push(Watch { filter, sink });
+                }
+            }
+            Command::Follow { filter, sink, done } => {
+                if self.subscribe(&filter, Some(done)) {
+                    self.followers.push((filter, sink));
                 }
             }
             Command::Call { node, message, progress, done } => self.call(node, message, progress, done),
@@ -264,6 +278,11 @@ impl Worker {
             let fence = own_fence(&self.client_id, &message);
             return fence.into_iter().for_each(|fence| self.gathered(fence));
         }
+        // One who is too slow misses some.
+        self.followers.retain(|(filter, sink)| {
+            !matches(filter, &message.topic)
+                || !matches!(sink.try_send(Ok(message.clone())), Err(TrySendError::Closed(_)))
+        });
         match self.base.place(&message.topic) {
             Some(Place::Reply(..)) => self.result(message.correlation.clone(), &message),
             Some(Place::Result(..)) => self.result(self.called(&message), &message),
@@ -343,6 +362,9 @@ impl Worker {
         for watch in self.watches {
             let _ = watch.sink.try_send(Err(error.clone()));
         }
+        for (_, sink) in self.followers {
+            let _ = sink.try_send(Err(error.clone()));
+        }
         for done in self.subscribing.into_iter().flatten() {
             let _ = done.send(Err(error.clone()));
         }
@@ -359,8 +381,11 @@ fn own_fence(client_id: &str, message: &Incoming) -> Option<u64> {
     text.strip_prefix(client_id)?.strip_prefix('-')?.parse().ok()
 }
 
-/// Whether a topic fits a filter of literal levels and `+`.
+/// Whether a topic fits a filter of literal levels and `+`, with or without a `#` at its end.
 fn matches(filter: &str, topic: &str) -> bool {
+    if let Some(stem) = filter.strip_suffix("/#") {
+        return topic.strip_prefix(stem).is_some_and(|rest| rest.starts_with('/'));
+    }
     filter.split('/').count() == topic.split('/').count()
         && filter.split('/').zip(topic.split('/')).all(|(filter, level)| filter == "+" || filter == level)
 }
@@ -390,6 +415,7 @@ mod tests {
     #[test]
     fn a_filter_fits_level_by_level() {
         assert!(matches("a/+/tool/+", "a/b/tool/c"));
+        assert!(matches("a/b/#", "a/b/tool/c") && !matches("a/b/#", "a/bc/tool"));
         for topic in ["a/b/tool", "a/b/tool/c/call", "b/b/tool/c", ""] {
             assert!(!matches("a/+/tool/+", topic), "{topic}");
         }

@@ -12,6 +12,8 @@ use sedge_plugin::{ToolError, ToolOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::Signed;
+
 /// The longest id of a call, and the longest name of a caller.
 pub const MAX_ID_BYTES: usize = 128;
 
@@ -19,7 +21,7 @@ pub const MAX_ID_BYTES: usize = 128;
 const MAX_EXAMPLE_BYTES: usize = 256;
 
 /// A call of a tool. Everything in it may be left out.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
     /// Names the call to its caller; a call repeated with the same id is answered again, not run again.
     pub id: Option<String>,
@@ -27,6 +29,8 @@ pub struct Request {
     pub args: Json,
     /// Who calls.
     pub from: Option<String>,
+    /// What proves who calls.
+    pub sig: Option<Signed>,
 }
 
 /// Why a payload is not a call.
@@ -41,6 +45,9 @@ pub enum RequestError {
     /// A member has another type or is too long.
     #[error("`{0}` must be a text of 1 to {MAX_ID_BYTES} bytes")]
     Member(&'static str),
+    /// There is a signature, and it cannot be read.
+    #[error("`sig` is not a signature: {0}")]
+    Signature(String),
     /// There are members, and none of them is `args`: most likely they are the arguments.
     #[error("unknown member `{member}`; arguments stand under `args`{}", example(.args))]
     Unknown {
@@ -61,12 +68,13 @@ impl Request {
     /// there are `args`.
     pub fn parse(payload: &[u8]) -> Result<Self, RequestError> {
         if payload.is_empty() {
-            return Ok(Self { id: None, args: Json::Object(Map::new()), from: None });
+            return Ok(Self { args: Json::Object(Map::new()), ..Self::default() });
         }
         let json =
             serde_json::from_slice(payload).map_err(|error| RequestError::NotJson(error.to_string()))?;
         let Json::Object(mut object) = json else { return Err(RequestError::NotAnObject) };
         let given = object.remove("args");
+        let signed = object.remove("sig").is_some_and(|sig| !sig.is_null());
         let (id, from) = (word(&mut object, "id")?, word(&mut object, "from")?);
         if let (None, Some(member)) = (&given, object.keys().next()) {
             let member = member.chars().take(MAX_ID_BYTES).collect();
@@ -77,7 +85,8 @@ impl Request {
             });
         }
         let args = given.filter(|args| !args.is_null()).unwrap_or_else(|| Json::Object(Map::new()));
-        Ok(Self { id, args, from })
+        let sig = signed.then(|| Signed::parse(payload)).transpose().map_err(RequestError::Signature)?;
+        Ok(Self { id, args, from, sig })
     }
 
     /// The id of a payload that is not a call, where it has one.
@@ -95,6 +104,9 @@ impl Request {
             }
         }
         object.insert("args".into(), self.args.clone());
+        if let Some(sig) = &self.sig {
+            object.insert("sig".into(), serde_json::to_value(&sig.signature).unwrap_or_default());
+        }
         super::json(&object)
     }
 }
@@ -310,7 +322,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_request_that_is_written_is_read_again(id in prop::option::of(".{1,20}"), n in any::<i64>()) {
-            let request = Request { id, args: json!({ "n": n }), from: Some("cli".into()) };
+            let request = Request { id, args: json!({ "n": n }), from: Some("cli".into()), sig: None };
             prop_assert_eq!(Request::parse(&request.to_json()).unwrap(), request);
         }
 

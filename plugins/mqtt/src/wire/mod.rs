@@ -14,12 +14,15 @@
 
 mod call;
 mod node;
+mod sign;
 mod topics;
 
 pub use call::{Answer, MAX_ID_BYTES, Request, RequestError, ResultFrame};
 pub use node::{Event, Health, Info, PluginSummary, SensorFrame, Severity};
 pub use sedge_plugin::wire::ReadingFrame;
 pub(crate) use sedge_plugin::wire::{boot, wall};
+pub(crate) use sign::is_usable;
+pub use sign::{MAX_VALIDITY_S, Nonce, Signature, Signed, Signer, SignerError};
 pub use topics::{Base, BaseError, Place, Topics};
 
 /// The version of this contract, as `info` carries it.

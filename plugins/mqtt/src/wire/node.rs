@@ -74,7 +74,7 @@ impl From<&Directory> for Info {
             config: node.config.clone(),
             labels: node.labels.clone(),
             hardware: node.hardware.clone(),
-            sensors: directory.sensors.keys().cloned().collect(),
+            sensors: directory.own_sensors().map(|sensor| sensor.id.clone()).collect(),
             tools: directory.tools.keys().cloned().collect(),
             plugins: directory.plugins.iter().map(|(id, status)| (id.clone(), summary(status))).collect(),
         }

@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sedge_mqtt::discovery::Document;
 use sedge_mqtt::wire::{
     Answer, BacklogFrame, Event, Health, Info, ReadingFrame, Request, ResultFrame, SensorFrame, Severity,
+    Signature, Signer,
 };
 use sedge_plugin::directory::State;
 use sedge_plugin::{Frame, Quality, Taken, Tool, ToolError, ToolErrorCode, ToolOutcome, Value};
@@ -13,7 +15,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::support::node::{WALL_MS, directory, name, reading, sensor, status};
+use super::discovery::{house, topics};
+use super::support::home_assistant;
+use super::support::node::{WALL_MS, directory, id, name, reading, sensor, status};
 
 fn same(file: &str, written: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
@@ -119,16 +123,42 @@ fn a_call() {
         id: Some("7f3a".into()),
         args: json!({ "on": true, "seconds": 5 }),
         from: Some("cli".into()),
+        sig: None,
     };
     let written = String::from_utf8(request.to_json()).unwrap();
     same("call.json", &written);
     assert_eq!(Request::parse(written.as_bytes()), Ok(request));
 }
 
+/// What it is signed with is the key that another program's test may use: 32 times the byte 7.
+#[test]
+fn a_signed_call() {
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n-----END PRIVATE KEY-----\n";
+    let signer = Signer::from_pem(id("attic"), key).unwrap();
+    assert_eq!(signer.public().to_string(), "ed25519:6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=");
+    let (node, tool) = (id("pi-kitchen"), name("pump_set"));
+    let signature = Signature {
+        key: id("attic"),
+        nonce: "5f0c8a7e41d24c3b9a6e".to_owned().try_into().unwrap(),
+        iat: WALL_MS / 1000,
+        exp: WALL_MS / 1000 + 30,
+        sig: [0; 64],
+    };
+    let args = json!({ "on": true, "seconds": 5 });
+    let sig = signer.seal(signature, args.to_string().as_bytes(), &node, &tool);
+    let request = Request { id: Some("7f3a".into()), args, from: None, sig: Some(sig) };
+    let written = String::from_utf8(request.to_json()).unwrap();
+    same("call_signed.json", &written);
+    let read = Request::parse(written.as_bytes()).unwrap();
+    assert_eq!(read, request);
+    assert!(read.sig.unwrap().is_by(&signer.public(), &node, &tool));
+}
+
 #[test]
 fn the_answers_to_a_call() {
     let outcome = |result| ToolOutcome {
         id: "7f3a".into(),
+        node: None,
         tool: name("pump_set"),
         result,
         took: Duration::from_millis(12),
@@ -145,6 +175,14 @@ fn the_answers_to_a_call() {
     golden("result_error.json", &ResultFrame::new(outcome(Err(error)), ts));
     let progress = Answer::Progress { progress: 0.4, text: Some("opening".into()) };
     golden("result_progress.json", &ResultFrame { id: "7f3a".into(), answer: progress });
+}
+
+#[test]
+fn what_home_assistant_is_told_of_a_node() {
+    let document = Document::of(&house(), &topics());
+    let document = serde_json::to_value(&document).unwrap();
+    assert_eq!(home_assistant::mistakes(&document), [""; 0]);
+    same("discovery.json", &serde_json::to_string_pretty(&document).unwrap());
 }
 
 #[test]

@@ -2,10 +2,14 @@
 
 mod bridge;
 mod calls;
+mod discovery;
+mod fleet;
+mod foreign;
 mod golden;
 mod outage;
 mod remote;
 mod sessions;
+mod signed;
 mod support;
 
 /// Each promise is kept with both brokers.

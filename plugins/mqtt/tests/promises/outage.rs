@@ -240,12 +240,12 @@ async fn treacherous(listener: TcpListener) {
     assert!(socket.read(&mut bytes).await.unwrap() > 0);
     // CONNACK: no session, success, no properties.
     socket.write_all(b"\x20\x03\x00\x00\x00").await.unwrap();
-    // SUBSCRIBE took the first packet id; a reading is longer than 100 bytes.
+    // The two SUBSCRIBE took the first packet ids; a reading is longer than 100 bytes.
     let mut seen = 0;
     while seen < 4096 {
         seen += socket.read(&mut bytes).await.unwrap();
     }
-    let acknowledged: Vec<u8> = (2..7).flat_map(|packet| [0x40, 2, 0, packet]).collect();
+    let acknowledged: Vec<u8> = (3..8).flat_map(|packet| [0x40, 2, 0, packet]).collect();
     socket.write_all(&acknowledged).await.unwrap();
 }
 

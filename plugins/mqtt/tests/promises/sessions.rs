@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use super::support::authority::Authority;
 use super::support::brokers::{Broker, Kind, reserved};
 use super::support::clients::{V3, V5};
-use super::support::node::{Node, directory, id, name};
+use super::support::node::{Node, directory, id, name, reading};
 use super::support::proxy::Proxy;
 
 super::with_both_brokers!(
@@ -33,7 +33,7 @@ async fn with_3_1_1_readings_arrive_and_calls_are_answered(broker: Broker) {
     watcher.subscribe("sedge/v1/pi/reading/+", QoS::AtLeastOnce).await;
     watcher.subscribe("sedge/v1/pi/tool/+/result", QoS::AtLeastOnce).await;
     watcher.subscribe("sedge/v1/pi/status", QoS::AtLeastOnce).await;
-    let node = Node::with(broker.address, directory("pi"), v3()).await;
+    let mut node = Node::with(broker.address, directory("pi"), v3()).await;
     assert_eq!(watcher.message().await.text(), "online");
     node.read(1);
     assert_eq!(watcher.message().await.topic, "sedge/v1/pi/reading/air");
@@ -83,6 +83,14 @@ async fn a_broker_that_cuts_the_connection_at_the_subscription_gets_the_readings
     node.read(1);
     watcher.message().await;
     node.until_degraded("when the node subscribes to its calls").await;
+
+    // What else it listens to it hears: Home Assistant, which has begun.
+    node.read(2);
+    while !watcher.message().await.text().contains("\"seq\":2") {}
+    node.host.latest.lock().unwrap().insert(id("air"), reading(95).into());
+    let mut home_assistant = V5::connect(broker.address, "home-assistant").await;
+    home_assistant.publish("homeassistant/status", "online", QoS::AtLeastOnce, false).await;
+    while !watcher.message().await.text().contains("\"seq\":95") {}
 }
 
 /// A broker that grants nothing at first: a cluster that is choosing a leader.
@@ -105,7 +113,7 @@ async fn undecided(listener: TcpListener, refusals: usize) {
             0x10 => vec![0x20, 2, 0, 0],
             0x82 => {
                 asked += 1;
-                vec![0x90, 3, body[0], body[1], if asked > refusals { 1 } else { 0x80 }]
+                vec![0x90, 3, body[0], body[1], if asked > refusals { 0 } else { 0x80 }]
             }
             0x32 | 0x33 => {
                 let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
@@ -171,7 +179,7 @@ async fn works(broker: &Broker, settings: &Settings) {
     for version in [Version::V5, Version::V3] {
         let mut watcher = V5::connect(broker.address, "watcher").await;
         watcher.subscribe("sedge/v1/pi/reading/+", QoS::AtLeastOnce).await;
-        let node = Node::among(directory("pi"), Settings { version, ..settings.clone() }).await;
+        let mut node = Node::among(directory("pi"), Settings { version, ..settings.clone() }).await;
         node.read(1);
         assert_eq!(watcher.message().await.topic, "sedge/v1/pi/reading/air", "{version}");
         node.bridge.teardown().await.unwrap();

@@ -74,7 +74,7 @@ mod tests {
             let mut frame = Frame::default();
             frame.push("level", *level);
             let taken = Taken { up_ms: 0, wall_ms: None };
-            let draft = Draft { sensor: Id::new("tank").unwrap(), taken, frame };
+            let draft = Draft::new(Id::new("tank").unwrap(), taken, frame);
             match spike.process(&draft).unwrap() {
                 Step::Pass => Some(*level),
                 Step::Replace(next) => {

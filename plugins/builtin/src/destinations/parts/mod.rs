@@ -75,7 +75,7 @@ pub(super) mod testing {
 
     pub(crate) fn reading(seq: u64, frame: Frame) -> Reading {
         let taken = Taken { up_ms: 5000, wall_ms: Some(WALL_MS) };
-        Reading { sensor: Id::new("air").unwrap(), boot: Boot(0x9f3c_21ab), seq, taken, frame }
+        Reading { sensor: Id::new("air").unwrap(), boot: Boot(0x9f3c_21ab), seq, taken, frame, origin: None }
     }
 
     /// A reading of one field, which says which one it is.

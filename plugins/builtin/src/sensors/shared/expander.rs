@@ -23,7 +23,17 @@ pub(crate) struct SetPin {
 
 /// The operation of each of them.
 pub(crate) const SET: Operation =
-    Operation::new::<SetPin>("set", "Switch a pin", "Switches one of the pins that are driven on or off.");
+    Operation::new::<SetPin>("set", "Switch a pin", "Switches one of the pins that are driven on or off.")
+        .refined(driven);
+
+/// Says in the schema which pins are driven, and which field tells how each stands.
+fn driven(settings: &Json, schema: &mut Json) {
+    let outputs = settings.get("outputs").and_then(Json::as_array).into_iter().flatten();
+    let states = outputs.filter_map(Json::as_u64).map(|pin| (pin.to_string(), Json::from(format!("p{pin}"))));
+    if let Some(pin) = schema.pointer_mut("/properties/pin").and_then(Json::as_object_mut) {
+        pin.insert("x-states".into(), Json::Object(states.collect()));
+    }
+}
 
 /// The pins that are driven. Bit 0 is pin 0; a bit that is set is the high level.
 pub(crate) struct Outputs {
@@ -98,6 +108,14 @@ mod tests {
         assert_eq!(on_and_off(false), (0, 0b1000, 0));
         assert_eq!(on_and_off(true), (0b1001, 0b0001, 0b1001));
         assert_eq!(Outputs::new(8, &[0, 3], true, true).unwrap().safe, 0);
+    }
+
+    #[test]
+    fn the_schema_says_which_pins_are_driven() {
+        let mut schema = (SET.input)();
+        SET.refine.unwrap()(&json!({ "outputs": [0, 12] }), &mut schema);
+        assert_eq!(schema["properties"]["pin"]["x-states"], json!({ "0": "p0", "12": "p12" }));
+        assert!(sedge_plugin::schema::Schema::compile(&schema).is_ok());
     }
 
     #[test]

@@ -11,9 +11,11 @@ use sedge_plugin::context::{Erased, Host};
 use sedge_plugin::directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
 use sedge_plugin::http::{HttpError, Request, Response};
 use sedge_plugin::journal::{CursorSource, Journal};
+use sedge_plugin::metrics::{Metric, Registry};
 use sedge_plugin::reading::{Boot, Draft, Frame, Reading, Taken};
 use sedge_plugin::testing::MemoryJournal;
 use sedge_plugin::topic::Observer;
+use sedge_plugin::topics::CallRecord;
 use sedge_plugin::{
     BoxFuture, Clock, Context, Field, Id, Name, Plugin, PluginError, Tool, ToolCall, ToolError,
     ToolErrorCode, ToolOutcome, Unit, topics,
@@ -26,14 +28,14 @@ use super::clients::within;
 
 pub const WALL_MS: i64 = 1_795_195_704_123;
 
-struct Standing(Duration);
+struct Standing(Duration, Option<i64>);
 
 impl Clock for Standing {
     fn up(&self) -> Duration {
         self.0
     }
     fn wall_ms(&self) -> Option<i64> {
-        Some(WALL_MS)
+        self.1
     }
 }
 
@@ -51,10 +53,27 @@ pub struct FakeHost {
     pub longest_sleep: Mutex<Duration>,
     pub journal: MemoryJournal,
     tasks: Mutex<Vec<AbortHandle>>,
+    metrics: Arc<Registry>,
+    /// Calls that were told of.
+    pub records: Mutex<Vec<CallRecord>>,
+    /// What the bridge keeps; outlives it.
+    pub disk: Disk,
+    /// The wall time; none while it is not known.
+    pub wall: Mutex<Option<i64>>,
+    /// The newest readings.
+    pub latest: Mutex<BTreeMap<Id, Arc<Reading>>>,
+}
+
+/// A store that outlives the node. None is a disk that cannot be written.
+pub type Disk = Arc<Mutex<Option<BTreeMap<String, serde_json::Value>>>>;
+
+/// A disk with nothing on it.
+pub fn disk() -> Disk {
+    Arc::new(Mutex::new(Some(BTreeMap::new())))
 }
 
 impl FakeHost {
-    fn new(directory: Directory, journal: MemoryJournal) -> Arc<Self> {
+    fn new(directory: Directory, journal: MemoryJournal, disk: Disk) -> Arc<Self> {
         Arc::new(Self {
             directory: Mutex::new(Arc::new(directory)),
             calls: Mutex::default(),
@@ -65,13 +84,23 @@ impl FakeHost {
             longest_sleep: Mutex::new(Duration::from_millis(4400)),
             journal,
             tasks: Mutex::default(),
+            metrics: Arc::default(),
+            records: Mutex::default(),
+            disk,
+            wall: Mutex::new(Some(WALL_MS)),
+            latest: Mutex::default(),
         })
+    }
+
+    /// What the bridge has kept under a key.
+    pub fn kept(&self, key: &str) -> Option<serde_json::Value> {
+        self.disk.lock().unwrap().as_ref().and_then(|disk| disk.get(key).cloned())
     }
 }
 
 impl Host for FakeHost {
     fn clock(&self) -> Arc<dyn Clock> {
-        Arc::new(Standing(Duration::from_secs(100)))
+        Arc::new(Standing(Duration::from_secs(100), *self.wall.lock().unwrap()))
     }
     fn submit<'a>(&'a self, _: &'a Id, _: Draft) -> BoxFuture<'a, Result<(), PluginError>> {
         Box::pin(async { Ok(()) })
@@ -81,7 +110,15 @@ impl Host for FakeHost {
     }
     fn announce(&self, _: &Id, _: SensorDescriptor) {}
     fn withdraw(&self, _: &Id, _: &Id) {}
-    fn publish(&self, _: TypeId, _: Arc<dyn Any + Send + Sync>, _: Option<Option<Id>>) -> BoxFuture<'_, ()> {
+    fn publish(
+        &self,
+        _: TypeId,
+        message: Arc<dyn Any + Send + Sync>,
+        _: Option<Option<Id>>,
+    ) -> BoxFuture<'_, ()> {
+        if let Ok(record) = message.downcast::<CallRecord>() {
+            self.records.lock().unwrap().push(CallRecord::clone(&record));
+        }
         Box::pin(async {})
     }
     fn fire(&self, _: TypeId, message: Erased) -> BoxFuture<'_, Result<Erased, Erased>> {
@@ -93,8 +130,8 @@ impl Host for FakeHost {
     fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>> {
         Some(self.journal.cursor(plugin))
     }
-    fn latest(&self, _: &Id) -> Option<Arc<sedge_plugin::Reading>> {
-        None
+    fn latest(&self, sensor: &Id) -> Option<Arc<Reading>> {
+        self.latest.lock().unwrap().get(sensor).cloned()
     }
     fn data_dir(&self, _: &Id) -> Result<std::path::PathBuf, PluginError> {
         Err(PluginError::unmet("no place for data"))
@@ -102,20 +139,28 @@ impl Host for FakeHost {
     fn load<'a>(
         &'a self,
         _: &'a Id,
-        _: &'a str,
+        key: &'a str,
     ) -> BoxFuture<'a, Result<Option<serde_json::Value>, PluginError>> {
-        Box::pin(async { Ok(None) })
+        let found = self.kept(key);
+        Box::pin(async { Ok(found) })
     }
     fn store<'a>(
         &'a self,
         _: &'a Id,
-        _: &'a str,
-        _: Option<serde_json::Value>,
+        key: &'a str,
+        value: Option<serde_json::Value>,
     ) -> BoxFuture<'a, Result<(), PluginError>> {
-        Box::pin(async { Ok(()) })
+        let mut disk = self.disk.lock().unwrap();
+        let kept = disk.as_mut().ok_or_else(|| PluginError::failed("no room on the disk")).map(|disk| {
+            match value {
+                Some(value) => disk.insert(key.into(), value),
+                None => disk.remove(key),
+            };
+        });
+        Box::pin(async { kept })
     }
-    fn metrics(&self) -> Arc<sedge_plugin::metrics::Registry> {
-        Arc::default()
+    fn metrics(&self) -> Arc<Registry> {
+        self.metrics.clone()
     }
     fn http(&self, _: Request) -> BoxFuture<'static, Result<Response, HttpError>> {
         Box::pin(async { Err(HttpError("nobody".into())) })
@@ -137,7 +182,14 @@ impl Host for FakeHost {
                 }
                 _ => Err(ToolError::new(ToolErrorCode::NotFound, "no such tool")),
             };
-            ToolOutcome { id: call.id, tool: call.tool, result, took: Duration::from_millis(3), by: None }
+            ToolOutcome {
+                id: call.id,
+                node: call.node,
+                tool: call.tool,
+                result,
+                took: Duration::from_millis(3),
+                by: None,
+            }
         })
     }
     fn directory(&self) -> Arc<Directory> {
@@ -208,6 +260,7 @@ pub fn directory(node: &str) -> Directory {
         sensors: BTreeMap::from([(id("air"), sensor("air").into())]),
         tools: tools.into(),
         plugins: BTreeMap::from([(id("air"), status("air", State::Running).into())]),
+        nodes: BTreeMap::new(),
     }
 }
 
@@ -215,7 +268,7 @@ pub fn reading(seq: u64) -> Reading {
     let mut frame = Frame::default();
     frame.push("temperature", 21.53);
     let taken = Taken { up_ms: 1000 * seq, wall_ms: Some(WALL_MS) };
-    Reading { sensor: id("air"), boot: Boot(0x9f3c_21ab), seq, taken, frame }
+    Reading { sensor: id("air"), boot: Boot(0x9f3c_21ab), seq, taken, frame, origin: None }
 }
 
 /// A bridge at work.
@@ -243,15 +296,22 @@ impl Node {
         journal: MemoryJournal,
     ) -> Self {
         let brokers = vec![Broker::at(broker.ip().to_string(), broker.port())];
-        Self::on(FakeHost::new(directory, journal), Settings { brokers, ..settings }).await
+        Self::at(FakeHost::new(directory, journal, disk()), Settings { brokers, ..settings }).await
     }
 
     /// With the brokers of the settings.
     pub async fn among(directory: Directory, settings: Settings) -> Self {
-        Self::on(FakeHost::new(directory, MemoryJournal::default()), settings).await
+        Self::at(FakeHost::new(directory, MemoryJournal::default(), disk()), settings).await
     }
 
-    async fn on(host: Arc<FakeHost>, settings: Settings) -> Self {
+    /// With what an earlier start has kept.
+    pub async fn on(disk: Disk, broker: SocketAddr, directory: Directory, settings: Settings) -> Self {
+        let brokers = vec![Broker::at(broker.ip().to_string(), broker.port())];
+        let host = FakeHost::new(directory, MemoryJournal::default(), disk);
+        Self::at(host, Settings { brokers, ..settings }).await
+    }
+
+    async fn at(host: Arc<FakeHost>, settings: Settings) -> Self {
         let ctx = Context::new(id("mqtt"), host.clone());
         let bridge = MqttBridge::setup(&settings, ctx).await.unwrap();
         Self { host, bridge }
@@ -279,6 +339,15 @@ impl Node {
     pub fn hurry_and_never_be_steady(&self) {
         *self.host.endless_sleep.lock().unwrap() = Some(Duration::from_secs(30));
         self.hurry();
+    }
+
+    /// How many the bridge has counted under that name.
+    pub fn counted(&self, name: &str) -> u64 {
+        let measured = self.host.metrics.snapshot().into_iter().find(|it| it.name.as_str() == name);
+        match measured.map(|measured| measured.metric) {
+            Some(Metric::Counter(count)) => count,
+            _ => 0,
+        }
     }
 
     pub async fn until_degraded(&self, by: &str) {
