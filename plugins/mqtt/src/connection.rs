@@ -20,6 +20,7 @@ use sedge_plugin::{BoxFuture, Clock, Cursor, Id};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
+use crate::asking::Asking;
 use crate::backoff::Backoff;
 use crate::choice::Choice;
 use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message, Qos};
@@ -308,7 +309,7 @@ impl<L: Listener> Driver<L> {
                 if self.line.closing() && self.is_done(&fetch) {
                     leaving = link.publish(FAREWELL, self.farewell());
                 } else {
-                    self.begin_sweep(link, &mut sweep);
+                    self.begin_sweep(link, &mut sweep, &heard.asking, course);
                 }
             }
             let event = tokio::select! {
@@ -349,6 +350,14 @@ impl<L: Listener> Driver<L> {
                     GHOSTS.iter().for_each(|(_, kind)| link.unsubscribe(&self.every(kind)));
                     continue;
                 }
+                () = &mut heard.asking.time => {
+                    if sweep.unanswered > 0 {
+                        heard.asking.time = (self.sleep)(SWEEP);
+                    } else {
+                        ask(link, &heard.asking.again());
+                    }
+                    continue;
+                }
             };
             // All that came at once is seen to before more is handed over.
             let (mut next, mut end) = (Some(event), None);
@@ -379,15 +388,7 @@ impl<L: Listener> Driver<L> {
                 if std::mem::take(&mut course.alone) {
                     ask(link, &self.subscriptions[1..]);
                 }
-                // They are answered in the order in which they were asked for.
-                if let Some(filter) = self.subscriptions.get(sweep.answered) {
-                    sweep.answered += 1;
-                    if !granted {
-                        complain(&mut heard.complaints, filter, "the subscription was not granted");
-                    }
-                } else if !granted {
-                    debug!("The broker does not let the node read what it has retained.");
-                }
+                self.subscribed(granted, sweep, heard);
             }
             LinkEvent::Message(message) => {
                 if let Some(message) = self.swept(message) {
@@ -489,9 +490,37 @@ impl<L: Listener> Driver<L> {
         heard.arrived.clear();
     }
 
+    /// One of our subscriptions was answered. They are answered in the order in which they were asked for.
+    fn subscribed(&self, granted: bool, sweep: &mut Sweep, heard: &mut Heard) {
+        let first = self.subscriptions.get(sweep.answered);
+        sweep.answered += usize::from(first.is_some());
+        let again = if first.is_none() { heard.asking.answered() } else { None };
+        match (first.cloned(), again) {
+            (None, None) => {
+                sweep.unanswered = sweep.unanswered.saturating_sub(1);
+                if !granted {
+                    debug!("The broker does not let the node read what it has retained.");
+                }
+            }
+            (Some(_), _) if granted => {}
+            (None, Some(topic)) if granted => info!(topic, "The subscription is granted now."),
+            (Some(filter), _) | (None, Some(filter)) => {
+                let error = "the subscription was not granted; it is asked for again";
+                complain(&mut heard.complaints, &filter, error);
+                if let Some(pause) = heard.asking.refused(filter) {
+                    heard.asking.time = (self.sleep)(pause);
+                }
+            }
+        }
+    }
+
     /// Asks what the broker has of the node, once all is there that should be.
-    fn begin_sweep(&self, link: &mut Link, sweep: &mut Sweep) {
+    fn begin_sweep(&self, link: &mut Link, sweep: &mut Sweep, asking: &Asking, course: &Course) {
+        // Not before the broker has answered to other subscriptions: one that cuts the connection at them would here too.
         let ready = !sweep.begun
+            && !course.deaf
+            && sweep.answered >= self.subscriptions.len()
+            && !asking.is_open()
             && self.line.0.started.load(Ordering::Acquire)
             && !self.line.closing()
             && self.line.outbox().is_settled();
@@ -499,7 +528,7 @@ impl<L: Listener> Driver<L> {
             sweep.begun = true;
             sweep.time = (self.sleep)(SWEEP);
             for (_, kind) in GHOSTS {
-                link.subscribe_retained(&self.every(kind));
+                sweep.unanswered += usize::from(link.subscribe_retained(&self.every(kind)));
             }
         }
     }
@@ -663,6 +692,7 @@ struct Heard {
     refusing: BTreeMap<Id, &'static str>,
     /// Readings that it took, until the journal is told.
     arrived: Vec<u64>,
+    asking: Asking,
 }
 
 /// What is being read from the journal.
@@ -697,11 +727,13 @@ struct Sweep {
     time: BoxFuture<'static, ()>,
     /// How many of the node's own subscriptions were answered, or left out.
     answered: usize,
+    /// Its subscriptions that the broker has not answered yet.
+    unanswered: usize,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
-        Self { begun: false, time: Box::pin(std::future::pending()), answered: 0 }
+        Self { begun: false, time: Box::pin(std::future::pending()), answered: 0, unanswered: 0 }
     }
 }
 

@@ -14,6 +14,7 @@
 //! No sensor knows this crate; a node without a broker runs on. The client is in `link/`, on the
 //! bytes of `packet/`; nothing else knows either.
 
+mod asking;
 mod backoff;
 mod bridge;
 mod bucket;
