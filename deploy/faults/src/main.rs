@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sedge_faults::Trouble;
-use sedge_faults::runs::{Run, read};
+use sedge_faults::runs::{Run, load, read};
 use sedge_faults::scenarios::{SCENARIOS, Scenario, find};
 use sedge_faults::stage::Setting;
 use sedge_faults::table::{Counts, HEAD, Row, page};
@@ -31,7 +31,7 @@ struct Args {
     /// Writes the table there.
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
-    /// The machine has other work: how long a recovery takes is not judged.
+    /// Other runs go on beside this one: how long a recovery takes is not judged.
     #[arg(long)]
     untimed: bool,
     /// Runs nothing; writes the table of the runs that there are.
@@ -130,14 +130,14 @@ async fn run(args: &Args, program: &Path, version: &str, scenario: &Scenario) ->
         scenario: scenario.name.into(),
         version: version.into(),
         seed: args.seed,
-        alone: !args.untimed,
+        timed: !args.untimed,
         date,
         ..Run::default()
     };
     while left > 0 {
         let times = left.min(scenario.at_once);
         left -= times;
-        let mut run = Run { round: runs.len() as u64, ..first.clone() };
+        let mut run = Run { round: runs.len() as u64, load: load(), ..first.clone() };
         let seed = seed(args.seed, scenario.name, run.round);
         let setting =
             Setting { program: program.into(), folder: std::env::temp_dir(), keep: args.keep, seed };
@@ -146,7 +146,7 @@ async fn run(args: &Args, program: &Path, version: &str, scenario: &Scenario) ->
                 if args.untimed {
                     outcome.late.clear();
                 }
-                run.counts = Counts::of(&outcome, run.alone);
+                run.counts = Counts::of(&outcome, run.timed);
                 run.complaints = outcome.complaints();
                 for complaint in &run.complaints {
                     eprintln!("BROKEN: {} (round {}): {complaint}", scenario.name, run.round);

@@ -29,8 +29,10 @@ pub struct Run {
     pub seed: u64,
     /// The how-manieth stage of its scenario in this call.
     pub round: u64,
-    /// Whether the machine had nothing else to do, so that times say something.
-    pub alone: bool,
+    /// Whether it was looked at how long a recovery takes: not where other runs went on beside it.
+    pub timed: bool,
+    /// How busy the machine was when it began: the load of a minute per processor, in hundredths.
+    pub load: u64,
     /// What is counted.
     pub counts: Counts,
     /// Why it was left out.
@@ -66,22 +68,27 @@ pub fn read(text: &str) -> serde_json::Result<Vec<Run>> {
 
 /// Calls of the harness, in the words of the page.
 pub fn told(runs: &[Run]) -> Vec<String> {
-    let mut calls: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+    let mut calls: BTreeMap<_, (u64, u64, u64)> = BTreeMap::new();
     for run in runs.iter().filter(|run| run.left_out.is_none()) {
-        let key = (&run.date, &run.version, run.alone, run.seed);
-        let call = calls.entry(key).or_default();
-        *call = (call.0 + 1, call.1 + run.counts.faults);
+        let key = (&run.date, &run.version, run.timed, run.seed);
+        let (stages, faults, load) = calls.entry(key).or_default();
+        (*stages, *faults, *load) = (*stages + 1, *faults + run.counts.faults, run.load.max(*load));
     }
-    let of =
-        |((date, version, alone, seed), (stages, faults)): ((&String, &String, bool, u64), (u64, u64))| {
-            let beside = if alone {
-                "alone on the machine"
-            } else {
-                "with other work on the machine: times do not count"
-            };
-            format!("{date}, {version}, seed {seed}: {faults} faults on {stages} stages, {beside}")
-        };
+    let of = |((date, version, timed, seed), (stages, faults, load))| {
+        let beside = if timed { "recoveries timed" } else { "several at once, nothing timed" };
+        let load = format!("{}.{:02}", load / 100, load % 100);
+        format!(
+            "{date}, {version}, seed {seed}: {faults} faults on {stages} stages; {beside}; load per processor up to {load}"
+        )
+    };
     calls.into_iter().map(of).collect()
+}
+
+/// How busy the machine is now.
+pub fn load() -> u64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let hundredths: u64 = text.split(' ').next().unwrap_or_default().replace('.', "").parse().unwrap_or(0);
+    hundredths / std::thread::available_parallelism().map_or(1, |number| number.get() as u64)
 }
 
 #[cfg(test)]

@@ -33,15 +33,15 @@ pub struct Counts {
     pub invented: u64,
     /// Behind a later one.
     pub misordered: u64,
-    /// The slowest recovery in milliseconds, where nothing else ran on the machine.
+    /// The slowest recovery in milliseconds, where it was looked at.
     pub slowest_ms: Option<u64>,
 }
 
 impl Counts {
-    /// What came of a run. How long a recovery took counts only where the machine had nothing else to do.
-    pub fn of(outcome: &Outcome, alone: bool) -> Self {
+    /// What came of a run. How long a recovery took counts only where it is to be looked at.
+    pub fn of(outcome: &Outcome, timed: bool) -> Self {
         let verdict = &outcome.verdict;
-        let slowest = outcome.slowest.filter(|_| alone);
+        let slowest = outcome.slowest.filter(|_| timed);
         Self {
             faults: outcome.faults,
             readings: verdict.readings,
@@ -165,10 +165,10 @@ mod tests {
             slowest: Some(Duration::from_millis(1500)),
             ..Outcome::default()
         };
-        let run = |alone| Run { counts: Counts::of(&good, alone), ..Run::default() };
+        let run = |timed| Run { counts: Counts::of(&good, timed), ..Run::default() };
         let mut row = Row::new("x", "y");
         row.add(&run(false));
-        assert_eq!(row.counts.slowest_ms, None, "a machine with other work says nothing about time");
+        assert_eq!(row.counts.slowest_ms, None, "where others run beside it, time says nothing");
         row.add(&run(true));
         assert!(row.is_kept());
         assert_eq!(row.line(), "| `x` | y | 4 | 10 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 1.50 s | kept |");
