@@ -25,6 +25,9 @@ struct Args {
     /// What the schedule is drawn from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What the program was built of, such as a commit; it is noted with each run.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    built_of: String,
     /// Takes note of each run in this file, and makes the table of all runs in it.
     #[arg(long, value_name = "FILE")]
     runs: Option<PathBuf>,
@@ -77,10 +80,10 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     println!("{HEAD}");
-    let version = version(&program);
+    let version = format!("{} {}", version(&program), args.built_of);
     let mut runs = Vec::new();
     for scenario in chosen {
-        let of_it = run(&args, &program, &version, scenario).await;
+        let of_it = run(&args, &program, version.trim(), scenario).await;
         println!("{}", row(scenario, &of_it).line());
         runs.extend(of_it);
     }
