@@ -27,7 +27,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sedge_plugin::metrics::Measured;
+use sedge_plugin::metrics::{Measured, Registry};
 use sedge_plugin::topic::Chained;
 use sedge_plugin::topics::{
     Command, CommandRegistryBuild, ConfigApplied, ConfigLoaded, Event, EventRaised, Failure, LoadedConfig,
@@ -122,6 +122,11 @@ impl NodeHandle {
     /// The metrics of the node and its plugins.
     pub fn metrics(&self) -> Vec<Measured> {
         self.state.metrics.snapshot()
+    }
+
+    /// Where the metrics are: for whoever counts something of the node's own.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.state.metrics.clone()
     }
 
     /// Calls a tool.

@@ -95,7 +95,7 @@ pub use effective::Origin;
 pub use gpio::Gpio;
 pub use guard::Guard;
 pub use layer::Layer;
-pub use mqtt::{Mqtt, Protocol};
+pub use mqtt::{Encoding, Mqtt, Protocol};
 pub use node::Node;
 pub use outbox::{Class, Commit, Outbox, Policy, Storage};
 pub use plugin::Plugin;

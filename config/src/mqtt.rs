@@ -76,6 +76,8 @@ pub struct Mqtt {
     pub qos: u8,
     /// How many readings of an outage are published in a second.
     pub backlog_rate: u32,
+    /// How payloads are written.
+    pub encoding: Encoding,
     /// Whether Home Assistant is told of the node.
     pub discovery: bool,
     /// Where Home Assistant looks.
@@ -105,6 +107,7 @@ impl Default for Mqtt {
             queue: keys.queue,
             qos: keys.qos,
             backlog_rate: keys.backlog_rate,
+            encoding: keys.encoding,
             discovery: keys.discovery,
             discovery_prefix: keys.discovery_prefix,
         }
@@ -161,11 +164,25 @@ pub(crate) struct Keys {
     qos: u8,
     /// How many readings of an outage are published in a second, so that the news keep their way; 0 for as many as the broker takes.
     backlog_rate: u32,
+    /// How payloads are written: "json", or "cbor" for links that are paid by the byte; with "cbor" topics begin with
+    /// "sedge-cbor/v1", and Home Assistant is told nothing.
+    encoding: Encoding,
     /// Whether Home Assistant is told of the node, so that its sensors and tools appear there by themselves. Without it what
     /// Home Assistant was told before is taken back.
     discovery: bool,
     /// Where Home Assistant looks; as in the settings of its MQTT integration.
     discovery_prefix: String,
+}
+
+/// How payloads are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// For Home Assistant, Node-RED and people.
+    #[default]
+    Json,
+    /// Fewer bytes.
+    Cbor,
 }
 
 impl Default for Keys {
@@ -191,6 +208,7 @@ impl Default for Keys {
             queue: 10_000,
             qos: 1,
             backlog_rate: 1000,
+            encoding: Encoding::Json,
             discovery: true,
             discovery_prefix: "homeassistant".into(),
         }
@@ -203,7 +221,8 @@ impl Mqtt {
     pub fn fingerprint(&self) -> u64 {
         let Self { urls, protocol, embedded, listen, base, username, password, client_id, .. } = self;
         let Self { username_file, password_file, ca_file, cert_file, key_file, .. } = self;
-        let Self { keep_alive, session_expiry, receive_maximum, queue, qos, backlog_rate, .. } = self;
+        let Self { keep_alive, session_expiry, receive_maximum, queue, qos, backlog_rate, encoding, .. } =
+            self;
         let Self { discovery, discovery_prefix, .. } = self;
         let secret =
             |password: &Option<Secret>| password.as_ref().map(|password| password.expose().to_owned());
@@ -212,7 +231,7 @@ impl Mqtt {
         let who = json!([username, username_file, secret(password), password_file, client_id]);
         let files = json!([ca_file, cert_file, key_file]);
         let session = json!([nanos(*keep_alive), nanos(*session_expiry), receive_maximum, queue]);
-        let readings = json!([qos, backlog_rate]);
+        let readings = json!([qos, backlog_rate, encoding]);
         let home_assistant = json!([discovery, discovery_prefix]);
         fingerprint(&json!([
             urls,
@@ -285,7 +304,19 @@ impl Reading<'_, '_> {
             let message = "`listen` has no effect without `embedded = true`";
             self.report.warning(place, message);
         }
-        if let Some(why) = wrong_base(&keys.base) {
+        let written = self.report.document.has("/mqtt/base");
+        let base = match keys.encoding {
+            Encoding::Cbor if !written => "sedge-cbor/v1".into(),
+            _ => keys.base.clone(),
+        };
+        if keys.encoding == Encoding::Cbor && base == default.base {
+            self.wrong(
+                "base",
+                "JSON is expected under this base",
+                "one of its own for CBOR, such as \"sedge-cbor/v1\"",
+            );
+        }
+        if let Some(why) = wrong_base(&base) {
             self.wrong("base", why, "such as \"sedge/v1\"");
         }
         if let Some(why) = wrong_base(&keys.discovery_prefix) {
@@ -348,7 +379,7 @@ impl Reading<'_, '_> {
             protocol: keys.protocol,
             embedded: keys.embedded,
             listen: listen.unwrap_or(default.listen),
-            base: keys.base,
+            base,
             username_file: keys.username_file,
             password_file: keys.password_file,
             ca_file: keys.ca_file,
@@ -361,6 +392,7 @@ impl Reading<'_, '_> {
             queue: keys.queue,
             qos: keys.qos,
             backlog_rate: keys.backlog_rate,
+            encoding: keys.encoding,
             discovery: keys.discovery,
             discovery_prefix: keys.discovery_prefix,
         }

@@ -15,6 +15,7 @@ use sedge_plugin::prelude::*;
 use sedge_plugins::audit::{self, Audit, AuditArgs};
 use sedge_plugins::bus::BusPlugin;
 use sedge_plugins::destinations::{self, Start};
+use sedge_plugins::history::History;
 use sedge_plugins::plausible::Plausible;
 use sedge_plugins::processor::{Applies, ProcessorArgs, ProcessorPlugin};
 use sedge_plugins::prometheus::{self, Prometheus};
@@ -77,6 +78,7 @@ impl House {
         named::<Audit>(&config, true, &mut specs, |settings: audit::Settings| {
             AuditArgs::new(settings).map_err(|error| error.to_string())
         });
+        named::<History>(&config, true, &mut specs, |_: Json| Ok(()));
         named::<Plausible>(&config, true, &mut specs, |_: Json| Ok(()));
         named::<System>(&config, true, &mut specs, |settings: system::Settings| {
             SystemArgs::new(settings).map_err(|error| error.to_string())
@@ -314,6 +316,10 @@ trait Named: Plugin {
 
 impl Named for Audit {
     type Settings = audit::Settings;
+}
+
+impl Named for History {
+    type Settings = Json;
 }
 
 impl Named for Plausible {

@@ -83,6 +83,12 @@ pub enum Command {
         #[command(subcommand)]
         command: ReadingsCommand,
     },
+    /// The journal in which readings wait until everybody has them
+    Outbox {
+        /// What to do.
+        #[command(subcommand)]
+        command: OutboxCommand,
+    },
     /// Sensors: what there is, what is connected, what it says
     Sensor {
         /// What to do.
@@ -233,12 +239,96 @@ pub struct CheckArgs {
 pub enum ReadingsCommand {
     /// Print readings as they come
     Tail(TailArgs),
-    /// Print the latest reading of each sensor of the node on this machine
+    /// Print the latest reading of each sensor of the node on this machine, also where it does not run
     Last {
         /// Only this sensor
         #[arg(value_name = "SENSOR")]
         sensor: Option<String>,
     },
+    /// Print past readings of the node on this machine, or what they sum up to
+    Query(QueryArgs),
+    /// Write past readings of the node on this machine for other programs
+    Export(ExportArgs),
+}
+
+/// Of which time.
+#[derive(Debug, Clone, Args)]
+pub struct TimeArgs {
+    /// From when on: a time such as 2026-11-20T17:00:00Z, a day, or so long ago, such as 1h
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Until when, and not at it
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// Which past readings.
+#[derive(Debug, Clone, Args)]
+pub struct QueryArgs {
+    /// Only these sensors
+    #[arg(value_name = "SENSOR")]
+    pub sensors: Vec<String>,
+    /// Of which time.
+    #[command(flatten)]
+    pub time: TimeArgs,
+    /// Sum up: mean, min, max, first, last, count or sum, with the time of a row, such as mean:1m
+    #[arg(long, value_name = "FUNCTION:DURATION")]
+    pub agg: Option<String>,
+    /// Only this field; may be given several times
+    #[arg(long = "field", value_name = "FIELD")]
+    pub fields: Vec<String>,
+    /// Only the newest, at most so many
+    #[arg(short = 'n', long, value_name = "N", value_parser = at_most_a_million)]
+    pub limit: Option<usize>,
+}
+
+/// Which past readings, in which form, to where.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// Only these sensors
+    #[arg(value_name = "SENSOR")]
+    pub sensors: Vec<String>,
+    /// The form
+    #[arg(short, long, value_enum)]
+    pub format: Format,
+    /// Of which time.
+    #[command(flatten)]
+    pub time: TimeArgs,
+    /// Only this field; may be given several times
+    #[arg(long = "field", value_name = "FIELD")]
+    pub fields: Vec<String>,
+    /// Where to write them [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// The form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Comma-separated values, a row per field
+    Csv,
+    /// A JSON object per line, as on MQTT
+    Ndjson,
+    /// SenML (RFC 8428) in JSON
+    Senml,
+}
+
+/// What to do with the journal of readings.
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// What it holds, for whom, and what is lost
+    Status,
+    /// Print what stands in it
+    Inspect {
+        /// From this position on [default: the newest]
+        #[arg(long, value_name = "POSITION")]
+        from: Option<u64>,
+        /// At most so many
+        #[arg(short = 'n', long, value_name = "N", default_value = "20", value_parser = at_most_a_million)]
+        count: usize,
+    },
+    /// Read all of it, and tell what is damaged; ends with 1 where something is
+    Verify,
 }
 
 /// Which readings.
@@ -437,6 +527,11 @@ pub struct CallArgs {
     /// The file with the caller's private key
     #[arg(long, value_name = "FILE", requires = "sign_as")]
     pub key: Option<PathBuf>,
+}
+
+fn at_most_a_million(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| "write a number")?;
+    if (1..=1_000_000).contains(&number) { Ok(number) } else { Err("from 1 to 1000000".into()) }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -8,6 +8,8 @@
 //! | [`catalogue`] | all kinds that this program has |
 //! | [`assemble`] | makes plugins of a config |
 //! | [`control`] | how the command line asks the node on this machine |
+//! | [`outbox`] | the journal of readings |
+//! | [`synced`] | tells when the wall time became known |
 //! | [`broker`] | the embedded broker |
 //! | [`exit`] | how a command ends |
 //! | [`extend`] | a program with plugins of one's own |
@@ -36,6 +38,7 @@ mod remotes;
 mod requirements;
 mod roster;
 mod show;
+pub mod synced;
 
 use std::process::ExitCode;
 
@@ -44,8 +47,8 @@ use clap::Parser;
 pub use extend::with;
 
 use cli::{
-    CallerCommand, Cli, Command, ConfigCommand, NodeCommand, PluginCommand, ReadingsCommand, SensorCommand,
-    ToolCommand,
+    CallerCommand, Cli, Command, ConfigCommand, NodeCommand, OutboxCommand, PluginCommand, ReadingsCommand,
+    SensorCommand, ToolCommand,
 };
 use exit::Failure;
 
@@ -129,6 +132,21 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             }
             Command::Readings { command: ReadingsCommand::Last { sensor } } => {
                 in_time(global, commands::readings::last(global, sensor.as_deref())).await
+            }
+            Command::Readings { command: ReadingsCommand::Query(args) } => {
+                in_time(global, commands::readings::query(global, args)).await
+            }
+            Command::Readings { command: ReadingsCommand::Export(args) } => {
+                in_time(global, commands::readings::export(global, args)).await
+            }
+            Command::Outbox { command: OutboxCommand::Status } => {
+                in_time(global, commands::outbox::status(global)).await
+            }
+            Command::Outbox { command: OutboxCommand::Inspect { from, count } } => {
+                in_time(global, commands::outbox::inspect(global, *from, *count)).await
+            }
+            Command::Outbox { command: OutboxCommand::Verify } => {
+                in_time(global, commands::outbox::verify(global)).await
             }
             Command::Plugin { command: PluginCommand::List } => {
                 in_time(global, commands::plugin::list(global)).await

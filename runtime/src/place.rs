@@ -27,6 +27,16 @@ pub(crate) fn data(configured: Option<&Path>, node: &Id) -> Option<PathBuf> {
     Some(folder.join(node.as_str()))
 }
 
+/// The folders in which the data of a node may be, whoever runs it.
+pub(crate) fn all_data(configured: Option<&Path>, node: &Id) -> Vec<PathBuf> {
+    if let Some(folder) = configured {
+        return vec![folder.into()];
+    }
+    let system = Some(PathBuf::from("/var/lib/sedge"));
+    let folders = [first_of("STATE_DIRECTORY"), system, user_data()].into_iter().flatten();
+    folders.map(|folder| folder.join(node.as_str())).collect()
+}
+
 /// The first of the folders that systemd names in a variable.
 fn first_of(variable: &str) -> Option<PathBuf> {
     let folders = var_os(variable)?;

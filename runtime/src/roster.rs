@@ -18,7 +18,7 @@ use crate::load::{find, load};
 use crate::place;
 
 /// Plugins that run although no section names them.
-const BY_DEFAULT: [&str; 3] = ["audit", "plausible", "system"];
+const BY_DEFAULT: [&str; 4] = ["audit", "history", "plausible", "system"];
 /// The sections of the config that have instances, in the order in which they are listed.
 const SECTIONS: [&str; 6] = ["plugin", "processor", "destination", "remote", "gpio", "sensor"];
 

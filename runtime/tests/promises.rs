@@ -28,6 +28,8 @@ mod home_assistant;
 mod layers;
 #[path = "promises/node.rs"]
 mod node;
+#[path = "promises/outbox.rs"]
+mod outbox;
 #[path = "promises/program.rs"]
 mod program;
 #[path = "promises/record.rs"]

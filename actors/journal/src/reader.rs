@@ -9,7 +9,7 @@ use crate::disk::{Disk, Mode};
 use crate::format::{HEADER, Mark};
 use crate::open;
 use crate::ring::Record;
-use crate::state::{Meta, Shared, State, Stats};
+use crate::state::{Meta, Segment, Shared, State, Stats};
 use crate::walk::{Step, Walk};
 
 /// Segments that one call looks into. A longer way is gone in several calls.
@@ -165,6 +165,13 @@ impl Reader {
             }
         }
         basket.chunk
+    }
+
+    /// The segments, by their positions; the one that is written to is the last.
+    pub fn segments(&self) -> Vec<Segment> {
+        let state = self.shared.state();
+        let shown = |meta: &Meta| Segment { first: meta.first, end: meta.end, bytes: meta.limit };
+        state.segments.iter().map(shown).collect()
     }
 
     /// Reads everything that is on the disk.

@@ -47,7 +47,7 @@ pub(crate) struct Meta {
     pub(crate) active: bool,
 }
 
-/// The oldest segment that is no longer written to.
+/// One segment: the oldest that is no longer written to, or one of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
     /// Its first position.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sedge_plugin::context::{Erased, Host};
 use sedge_plugin::http::{HttpError, Request, Response};
-use sedge_plugin::journal::CursorSource;
+use sedge_plugin::journal::{CursorSource, HistorySource};
 use sedge_plugin::metrics::Registry;
 use sedge_plugin::topics::{Extract, RawPayload};
 use sedge_plugin::{
@@ -125,6 +125,10 @@ impl Host for PluginHost {
 
     fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>> {
         self.state.journal.as_ref().map(|journal| journal.cursor(plugin))
+    }
+
+    fn history(&self) -> Option<Arc<dyn HistorySource>> {
+        self.state.journal.as_ref().map(|journal| journal.history())
     }
 
     fn data_dir(&self, plugin: &Id) -> Result<PathBuf, PluginError> {

@@ -24,7 +24,7 @@ use serde_json::Value as Json;
 use crate::clock::Clock;
 use crate::directory::{Directory, RemoteNode, SensorDescriptor};
 use crate::http::{HttpError, Request, Response};
-use crate::journal::{Cursor, CursorSource};
+use crate::journal::{Cursor, CursorSource, History, HistorySource};
 use crate::metrics::{Counter, Gauge, Histogram, MetricError, Registry, SECONDS};
 use crate::plugin::PluginError;
 use crate::reading::{Draft, Frame, Origin, Reading, Taken};
@@ -66,6 +66,7 @@ pub trait Host: Send + Sync + 'static {
     fn config(&self) -> Arc<Json>;
     fn latest(&self, sensor: &Id) -> Option<Arc<Reading>>;
     fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>>;
+    fn history(&self) -> Option<Arc<dyn HistorySource>>;
     fn data_dir(&self, plugin: &Id) -> Result<PathBuf, PluginError>;
     fn load<'a>(&'a self, plugin: &'a Id, key: &'a str) -> BoxFuture<'a, Result<Option<Json>, PluginError>>;
     fn store<'a>(
@@ -239,6 +240,12 @@ impl Context {
     /// stands before the oldest reading that is there. None where the node keeps no journal.
     pub fn cursor(&self) -> Option<Cursor> {
         self.host.cursor(&self.id).map(Cursor::new)
+    }
+
+    /// The readings that the [journal](crate::journal) of the node still has, for looking at. None where the node keeps no
+    /// journal.
+    pub fn history(&self) -> Option<History> {
+        self.host.history().map(History::new)
     }
 
     /// A directory of the plugin's own, made when it is first asked for. It survives restarts of plugin and node.

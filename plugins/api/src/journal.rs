@@ -138,6 +138,57 @@ pub trait Journal: Send + Sync + 'static {
     fn record(&self, reading: Arc<Reading>) -> BoxFuture<'_, ()>;
     /// The place of a reader, from wherever it was.
     fn cursor(&self, reader: &Id) -> Arc<dyn CursorSource>;
+    /// All that is there, for whoever only looks.
+    fn history(&self) -> Arc<dyn HistorySource>;
+}
+
+/// What stands behind a [`History`].
+#[doc(hidden)]
+pub trait HistorySource: Send + Sync + 'static {
+    fn between(&self, since_ms: Option<i64>, until_ms: Option<i64>) -> BoxFuture<'static, Range<u64>>;
+    fn read(&self, range: Range<u64>, most: usize) -> BoxFuture<'static, Batch>;
+}
+
+/// The readings that the journal still has, for looking at: it keeps nothing back from being dropped, and has no place that
+/// would need a store. Cheap to clone.
+///
+/// ```
+/// use sedge_plugin::prelude::*;
+/// async fn count(ctx: &Context) -> Option<usize> {
+///     let history = ctx.history()?;
+///     let mut range = history.between(None, None).await;
+///     let mut count = 0;
+///     while !range.is_empty() {
+///         let batch = history.read(range.clone(), 500).await;
+///         count += batch.entries.len();
+///         if batch.next <= range.start {
+///             break;
+///         }
+///         range.start = batch.next;
+///     }
+///     Some(count)
+/// }
+/// ```
+#[derive(Clone)]
+pub struct History(Arc<dyn HistorySource>);
+
+impl History {
+    #[doc(hidden)]
+    pub fn new(source: Arc<dyn HistorySource>) -> Self {
+        Self(source)
+    }
+
+    /// Where the readings of a time are, in milliseconds since 1970. The range may begin before and end after it; what lies
+    /// outside of it was not taken in that time, as far as the clock was not set.
+    pub async fn between(&self, since_ms: Option<i64>, until_ms: Option<i64>) -> Range<u64> {
+        self.0.between(since_ms, until_ms).await
+    }
+
+    /// The readings of a range, at most so many of them, in the order in which they were accepted. Those that are gone are left
+    /// out.
+    pub async fn read(&self, range: Range<u64>, most: usize) -> Batch {
+        self.0.read(range, most).await
+    }
 }
 
 /// What stands behind a [`Cursor`].

@@ -53,7 +53,7 @@ pub use field::{Field, FieldKind};
 pub use glob::glob;
 pub use hash::fnv1a;
 pub use id::{Id, IdError, MAX_LENGTH, Name, Rule, Word};
-pub use journal::Cursor;
+pub use journal::{Cursor, History};
 pub use key::{KeyError, PublicKey};
 pub use manifest::{Activation, Category, Manifest, PluginInfo, Requirement};
 pub use plugin::{Claims, Plugin, PluginError, chain};

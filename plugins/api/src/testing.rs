@@ -51,7 +51,7 @@ use crate::clock::Clock;
 use crate::context::{BoxFuture, Context, Erased, Host};
 use crate::directory::{Directory, NodeInfo, SensorDescriptor};
 use crate::http::{HttpError, Request, Response};
-use crate::journal::{CursorSource, Journal};
+use crate::journal::{CursorSource, HistorySource, Journal};
 use crate::metrics::Registry;
 use crate::plugin::PluginError;
 use crate::reading::{Boot, Draft, Reading};
@@ -280,6 +280,10 @@ impl Host for TestNode {
 
     fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>> {
         Some(self.journal.cursor(plugin))
+    }
+
+    fn history(&self) -> Option<Arc<dyn HistorySource>> {
+        Some(self.journal.history())
     }
 
     fn data_dir(&self, plugin: &Id) -> Result<PathBuf, PluginError> {

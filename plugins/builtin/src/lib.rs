@@ -5,7 +5,7 @@
 //! - [`processors`]: what changes, judges or holds back readings, and the table of them.
 //! - [`processor`]: makes a plugin of a processor.
 //! - [`gpio`]: what sits on GPIO lines.
-//! - [`system`], [`plausible`], [`prometheus`], [`audit`]: plugins.
+//! - [`system`], [`plausible`], [`prometheus`], [`history`], [`audit`]: plugins.
 //! - [`destinations`]: where readings go besides the broker, and the table of them.
 //!
 //! ```
@@ -24,6 +24,7 @@ pub mod bus;
 pub mod destinations;
 mod flight;
 pub mod gpio;
+pub mod history;
 pub mod plausible;
 pub mod processor;
 pub mod processors;
@@ -76,6 +77,7 @@ pub const GPIOS: &[Kind] = &[
 /// The plugins of a `[plugin.NAME]` section.
 pub const PLUGINS: &[Kind] = &[
     Kind::of::<audit::Audit>(|| schemars::schema_for!(audit::Settings).to_value()),
+    Kind::of::<history::History>(|| schemars::schema_for!(sedge_plugin::NoSettings).to_value()),
     Kind::of::<plausible::Plausible>(|| schemars::schema_for!(sedge_plugin::NoSettings).to_value()),
     Kind::of::<prometheus::Prometheus>(|| schemars::schema_for!(prometheus::Settings).to_value()),
     Kind::of::<system::System>(|| schemars::schema_for!(system::Settings).to_value()),

@@ -30,7 +30,7 @@ use crate::mirror::Mirror;
 use crate::nonces;
 use crate::outbox::Rank;
 use crate::settings::Settings;
-use crate::wire::{self, OFFLINE, ONLINE, Topics};
+use crate::wire::{self, Encoding, OFFLINE, ONLINE, Topics};
 
 /// A little less than a teardown may take.
 const FAREWELL: Duration = Duration::from_millis(4500);
@@ -76,8 +76,9 @@ impl Plugin for MqttBridge {
 
         // Home Assistant reads JSON: under a base of another encoding there is nothing for it.
         let prefix = &settings.discovery_prefix;
-        let discovery =
-            settings.discovery.then(|| Discovery::new(prefix, ctx.clone(), topics.clone(), line.clone()));
+        // Home Assistant reads JSON.
+        let discovers = settings.discovery && settings.encoding == Encoding::Json;
+        let discovery = discovers.then(|| Discovery::new(prefix, ctx.clone(), topics.clone(), line.clone()));
         let births = discovery.as_ref().map(Discovery::filter);
         let rules = settings.calls.clone();
         let (desk, claims) = Desk::new(ctx.clone(), topics.clone(), line.clone(), rules, discovery.clone());

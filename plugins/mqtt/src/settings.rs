@@ -18,7 +18,7 @@ use serde::Deserialize;
 use crate::gate::CallRules;
 use crate::link::{LinkOptions, TlsFiles};
 pub use crate::packet::Version;
-use crate::wire::Base;
+use crate::wire::{Base, Encoding};
 
 /// What lies between MQTT and TCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -126,6 +126,8 @@ pub struct Settings {
     pub discovery: bool,
     /// Where Home Assistant looks.
     pub discovery_prefix: String,
+    /// How payloads are written.
+    pub encoding: Encoding,
     /// What is asked of calls.
     #[serde(skip)]
     pub calls: CallRules,
@@ -148,6 +150,7 @@ impl Default for Settings {
             receive_maximum: 32,
             qos: 1,
             backlog_rate: 1000,
+            encoding: Encoding::Json,
             discovery: true,
             discovery_prefix: "homeassistant".into(),
             calls: CallRules::default(),
@@ -225,6 +228,7 @@ impl Settings {
             receive_maximum: self.receive_maximum,
             session: None,
             will: None,
+            encoding: (self.encoding, self.base.clone()),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sedge_actors::{Node, RunningNode, Surroundings};
 use sedge_config::{BrokerScheme, BrokerUrl, Config, Mqtt, Protocol};
 use sedge_hal::SystemClock;
+use sedge_mqtt::wire::Encoding;
 use sedge_mqtt::{Broker, Scheme, Settings, Version};
 use sedge_plugin::clock::rfc3339;
 use sedge_plugin::journal::Journal;
@@ -123,6 +124,10 @@ pub fn settings(mqtt: &Mqtt, brokers: Vec<Broker>) -> Result<Settings, Failure> 
         receive_maximum: mqtt.receive_maximum,
         qos: mqtt.qos,
         backlog_rate: mqtt.backlog_rate,
+        encoding: match mqtt.encoding {
+            sedge_config::Encoding::Json => Encoding::Json,
+            sedge_config::Encoding::Cbor => Encoding::Cbor,
+        },
         discovery: mqtt.discovery,
         discovery_prefix: mqtt.discovery_prefix.clone(),
         ..Settings::default()

@@ -8,10 +8,11 @@ use std::time::Duration;
 use sedge_actors::{Change, NodeHandle, RunningNode};
 use sedge_config::{BrokerUrl, Config, Mqtt, Severity as Gravity};
 use sedge_plugin::topics::{Event, Severity};
-use sedge_plugin::{Id, Name, NodeInfo, PluginStatus, State};
+use sedge_plugin::{Clock, Id, Name, NodeInfo, PluginStatus, State};
 use serde_json::{Value as Json, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -22,7 +23,8 @@ use crate::cli::{Global, RunArgs};
 use crate::control;
 use crate::exit::Failure;
 use crate::load::{Loaded, find, load, only_plugins};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, metrics};
+use crate::synced::tell_of_time;
 
 /// The signal of Linux for a file that is larger than its limit.
 const SIGXFSZ: i32 = 25;
@@ -67,9 +69,10 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let _full = signal(SignalKind::from_raw(SIGXFSZ)).map_err(no_signals)?;
     let outbox = prepared.outbox.clone();
     let (running, house) = prepared.start(bridge).await;
-    let watch = outbox.clone().map(|outbox| tokio::spawn(tell_of_trouble(outbox, running.handle())));
+    let watches = watches(outbox.as_ref(), &running);
     let (wishes, mut reloads) = mpsc::channel(1);
-    let control = control::serve(running.handle(), wishes);
+    let control =
+        control::serve(control::Shown { node: running.handle(), outbox: outbox.clone(), reload: wishes });
     say_how_it_runs(&running);
     let mut node =
         Reloadable { running, house, address, mqtt, data, outbox: outbox.clone(), kept, global, args };
@@ -92,9 +95,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     if let Some(broker) = broker {
         broker.shutdown().await;
     }
-    if let Some(watch) = watch {
-        watch.abort();
-    }
+    watches.iter().for_each(JoinHandle::abort);
     if let Some(outbox) = outbox {
         // It blocks, and nothing else is left to be done.
         outbox.close();
@@ -103,6 +104,18 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
         true => Err(Failure::Failed("told to stop twice: ended at once".into())),
         false => Ok(()),
     }
+}
+
+/// What looks after the node while it runs.
+fn watches(outbox: Option<&Outbox>, running: &RunningNode) -> Vec<JoinHandle<()>> {
+    let node = running.handle();
+    let clock: Arc<dyn Clock> = Arc::new(sedge_hal::SystemClock);
+    let mut all = vec![tokio::spawn(tell_of_time(clock, node.clone(), outbox.cloned()))];
+    if let Some(outbox) = outbox {
+        all.push(tokio::spawn(tell_of_trouble(outbox.clone(), node.clone())));
+        all.push(tokio::spawn(metrics::count(outbox.clone(), node.registry())));
+    }
+    all
 }
 
 /// Tells people when the disk of the journal fails, and when it works again.
@@ -135,7 +148,7 @@ fn tell_of_restriction(config: &Config) {
     let ids = ids.chain(config.destinations.iter().map(|it| &it.id));
     let ids = ids.chain(config.remotes.iter().map(|it| &it.id));
     let ids = ids.chain(config.plugins.iter().map(|it| &it.id)).map(Id::as_str);
-    let known: Vec<&str> = ids.chain(["audit", "mqtt", "plausible", "system"]).collect();
+    let known: Vec<&str> = ids.chain(["audit", "mqtt", "history", "plausible", "system"]).collect();
     warn!(plugins = named.join(","), "SEDGE_LOAD_PLUGINS is set: no other plugin is started.");
     for name in named.iter().filter(|name| !known.contains(&name.as_str())) {
         let near = sedge_plugin::schema::nearest(name, known.iter().copied()).unwrap_or("-");

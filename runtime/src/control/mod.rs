@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 pub use client::{Local, find};
-pub use server::{Reload, serve};
+pub use server::{Reload, Shown, serve};
 
 /// The longest question, and what is kept of the longest line of an answer.
 const MOST_BYTES: u64 = 256 * 1024;
@@ -35,6 +35,10 @@ pub enum Ask {
     Plugins,
     /// The metrics.
     Metrics,
+    /// The journal of readings.
+    Outbox,
+    /// The units of the fields of the sensors.
+    Sensors,
     /// The tools; those of other nodes say on which.
     Tools,
     /// The latest readings, of one sensor or of all.

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::{debug, warn};
 
 use super::{Ask, Line, MOST_BYTES, view};
+use crate::outbox::Outbox;
 use crate::place;
 
 /// Who may ask at once.
@@ -25,6 +26,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A wish that the config be read again, and where to say what came of it.
 pub type Reload = oneshot::Sender<Result<Json, String>>;
+
+/// What is asked about.
+#[derive(Clone)]
+pub struct Shown {
+    /// The node.
+    pub node: NodeHandle,
+    /// Its journal, where it keeps one.
+    pub outbox: Option<Outbox>,
+    /// To whoever reads the config again.
+    pub reload: mpsc::Sender<Reload>,
+}
 
 /// The socket; removed when it is dropped.
 pub struct Server {
@@ -40,12 +52,12 @@ impl Drop for Server {
 }
 
 /// Answers questions about a node until what is returned is dropped. A node without a socket runs all the same.
-pub fn serve(node: NodeHandle, reload: mpsc::Sender<Reload>) -> Option<Server> {
-    let id = node.directory().node.id.clone();
+pub fn serve(shown: Shown) -> Option<Server> {
+    let id = shown.node.directory().node.id.clone();
     match listen(&id) {
         Ok((path, listener)) => {
             debug!(socket = %path.display(), "Answers the command line.");
-            let task = tokio::spawn(accept(listener, node, reload));
+            let task = tokio::spawn(accept(listener, shown));
             Some(Server { path, task })
         }
         Err(error) => {
@@ -72,7 +84,7 @@ fn allow_owner_and_group(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
 }
 
-async fn accept(listener: UnixListener, node: NodeHandle, reload: mpsc::Sender<Reload>) {
+async fn accept(listener: UnixListener, shown: Shown) {
     let callers = Arc::new(Semaphore::new(MOST_CALLERS));
     loop {
         let Ok(place) = callers.clone().acquire_owned().await else { return };
@@ -84,17 +96,17 @@ async fn accept(listener: UnixListener, node: NodeHandle, reload: mpsc::Sender<R
                 continue;
             }
         };
-        let (node, reload) = (node.clone(), reload.clone());
+        let shown = shown.clone();
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = attend(stream, node, reload).await {
+            if let Err(error) = attend(stream, shown).await {
                 debug!(%error, "A caller went away.");
             }
         });
     }
 }
 
-async fn attend(stream: UnixStream, node: NodeHandle, reload: mpsc::Sender<Reload>) -> io::Result<()> {
+async fn attend(stream: UnixStream, shown: Shown) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read.take(MOST_BYTES));
     let mut question = String::new();
@@ -110,10 +122,10 @@ async fn attend(stream: UnixStream, node: NodeHandle, reload: mpsc::Sender<Reloa
             tokio::select! {
                 // Dropping the call cancels it.
                 () = gone => return Ok(()),
-                line = call_tool(&node, call, &mut write) => line?,
+                line = call_tool(&shown.node, call, &mut write) => line?,
             }
         }
-        Ok(ask) => answer(ask, &node, reload).await,
+        Ok(ask) => answer(ask, &shown).await,
         Err(error) => Line::Failed(format!("not a question: {error}")),
     };
     send(&mut write, &line).await
@@ -125,8 +137,17 @@ async fn gone(mut lines: BufReader<tokio::io::Take<OwnedReadHalf>>) {
     while matches!(lines.read(&mut rest).await, Ok(n) if n > 0) {}
 }
 
-async fn answer(ask: Ask, node: &NodeHandle, reload: mpsc::Sender<Reload>) -> Line {
+async fn answer(ask: Ask, Shown { node, outbox, reload }: &Shown) -> Line {
     match ask {
+        Ask::Outbox => match outbox.clone() {
+            // It reads the disk.
+            Some(outbox) => match tokio::task::spawn_blocking(move || outbox.status()).await {
+                Ok(status) => Line::Done(status),
+                Err(error) => Line::Failed(format!("the journal was not looked at: {error}")),
+            },
+            None => Line::Failed("this node keeps no readings".into()),
+        },
+        Ask::Sensors => Line::Done(view::units(node)),
         Ask::Hooks => Line::Done(view::hooks(node)),
         Ask::Plugins => Line::Done(view::plugins(node)),
         Ask::Metrics => Line::Done(view::metrics(node)),

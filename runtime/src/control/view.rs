@@ -52,6 +52,16 @@ fn status(status: &PluginStatus) -> Json {
     })
 }
 
+/// By sensor and field.
+pub(super) fn units(node: &NodeHandle) -> Json {
+    let directory = node.directory();
+    let sensors = directory.sensors.values().map(|sensor| {
+        let units = sensor.fields.iter().map(|(name, field)| (name.to_string(), json!(field.unit.symbol())));
+        (sensor.id.to_string(), Json::Object(units.collect()))
+    });
+    Json::Object(sensors.collect())
+}
+
 pub(super) fn metrics(node: &NodeHandle) -> Json {
     let mut all: Vec<Json> = node.metrics().iter().map(measured).collect();
     let restarts = |status: &Arc<PluginStatus>| json!({ "plugin": status.id, "name": "restarts", "type": "counter", "value": status.restarts, "help": "How often it was started again." });

@@ -16,9 +16,13 @@
 
 mod keeper;
 mod ledger;
+pub mod metrics;
+mod past;
 mod place;
 mod ranges;
 mod rules;
+#[cfg(test)]
+mod shown_tests;
 mod status;
 mod thin;
 mod times;
@@ -32,10 +36,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sedge_config::Storage;
 use sedge_journal::{Disk, Done, Folder, Found, Journal, Memory, Options, Reader};
-use sedge_plugin::journal::{Cause, CursorSource, Entry, Journal as Recorder};
+use sedge_plugin::journal::{Cause, CursorSource, Entry, HistorySource, Journal as Recorder};
 use sedge_plugin::{BoxFuture, Clock, Id, Reading};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::{error, info, warn};
+
+pub use past::Past;
+pub use status::{look, window};
 
 use keeper::Keeper;
 use ledger::Ledger;
@@ -87,6 +94,8 @@ struct Shared {
     durable: bool,
     max_bytes: u64,
     found: Found,
+    /// The position that the first reading of this start got, or will get.
+    began: u64,
     /// The position that the next reading will get.
     head: watch::Sender<u64>,
     recent: Mutex<VecDeque<Entry>>,
@@ -94,7 +103,7 @@ struct Shared {
     ledger: Mutex<Ledger>,
     /// Counts the changes of the ledger.
     lost: watch::Sender<u64>,
-    times: Mutex<Times>,
+    times: Arc<Mutex<Times>>,
     rules: ArcSwap<Rules>,
     /// What is wrong with the disk, for people.
     trouble: watch::Sender<Option<String>>,
@@ -161,15 +170,19 @@ impl Outbox {
         advance_beyond(&mut journal, &*disk);
         let reader = journal.reader();
         let ledger = Ledger::load(&*disk);
+        let (mut times, kernel) = (Times::load(&*disk), times::kernel());
+        // What an earlier process of this start of the kernel took before the time was known gets it now.
+        times.learn(kernel, clock.taken());
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             filled: Condvar::new(),
             room: Notify::new(),
+            began: reader.head(),
             head: watch::Sender::new(reader.head()),
             recent: Mutex::default(),
             places: Mutex::default(),
             lost: watch::Sender::new(0),
-            times: Mutex::new(Times::load(&*disk)),
+            times: Arc::new(Mutex::new(times)),
             ledger: Mutex::new(ledger),
             rules: ArcSwap::from_pointee(Rules::new(settings)),
             trouble: watch::Sender::new(trouble),
@@ -179,7 +192,7 @@ impl Outbox {
             durable,
             found,
             clock,
-            kernel: times::kernel(),
+            kernel,
             thread: Mutex::default(),
         });
         let keeper = Keeper::new(shared.clone(), journal);
@@ -200,6 +213,16 @@ impl Outbox {
     /// What is wrong with the disk; changes are seen.
     pub fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.0.trouble.subscribe()
+    }
+
+    /// The wall time is known now: what was taken before gets its true time, also if no reading comes any more.
+    pub fn learn_time(&self) {
+        lock(&self.0.times).learn(self.0.kernel, self.0.clock.taken());
+    }
+
+    /// What it still has, for looking at.
+    pub fn past(&self) -> Past {
+        Past { reader: self.0.reader.clone(), times: self.0.times.clone() }
     }
 
     /// Writes and commits what waits, and ends. Blocks for as long as the disk takes.
@@ -253,6 +276,10 @@ impl Recorder for Outbox {
         let mut places = lock(&self.0.places);
         let place = places.entry(reader.clone()).or_insert_with(|| Arc::new(Place::open(&self.0, reader)));
         Arc::new(place::Source::new(self.0.clone(), place.clone()))
+    }
+
+    fn history(&self) -> Arc<dyn HistorySource> {
+        Arc::new(self.past())
     }
 }
 

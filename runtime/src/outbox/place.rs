@@ -51,6 +51,8 @@ impl Place {
         // What was let go is gone for all, also where its end came between the ledger and the removal.
         lock(&shared.ledger).gone().for_each(|gone| done.add(gone));
         done.add(0..shared.reader.tail());
+        // Numbers that were left out after an end that was not in order: nobody waits for them.
+        done.add(shared.found.end..shared.began);
         Self { reader: reader.clone(), state: Mutex::new(State { done, stored, dirty: false }) }
     }
 

@@ -43,6 +43,12 @@ impl Rules {
         self.classes.iter().find(fits).map_or(self.general, |(_, rule)| *rule)
     }
 
+    /// What holds for all sensors, without a pattern; then each class.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&[String], Rule)> {
+        let classes = self.classes.iter().map(|(patterns, rule)| (&patterns[..], *rule));
+        std::iter::once((&[][..], self.general)).chain(classes)
+    }
+
     /// Whether anything is kept of what is the oldest.
     pub(crate) fn keeps_some(&self) -> bool {
         let mut rules = self.classes.iter().map(|(_, rule)| rule).chain([&self.general]);

@@ -105,7 +105,7 @@ async fn a_tool_is_called_from_the_command_line_and_with_plain_json() {
         let tools = json(&call(&["tool", "list"]).await);
         let names: Vec<_> =
             tools.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["lamp_set", "lamp_toggle"]);
+        assert_eq!(names, ["lamp_set", "lamp_toggle", "readings_query"]);
         assert_eq!(json(&call(&["tool", "info", "lamp_set"]).await)["node"], "pi-test");
         let output = call(&["tool", "call", "lamp_set", "on=true"]).await;
         assert_eq!((code(&output), &json(&output)["result"]), (0, &json!({ "on": true })));

@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use super::lock;
 use crate::Id;
 use crate::context::BoxFuture;
-use crate::journal::{Batch, Cause, CursorSource, Entry, Journal, Loss};
+use crate::journal::{Batch, Cause, CursorSource, Entry, HistorySource, Journal, Loss};
 use crate::reading::Reading;
 
 /// A journal with room for so many readings; the oldest goes where there are more. Clones are the same journal.
@@ -70,6 +70,16 @@ impl Inner {
         self.first + self.kept.len() as u64
     }
 
+    fn read(&self, range: Range<u64>, most: usize) -> Batch {
+        let from = range.start.max(self.first);
+        let to = range.end.min(self.head()).min(from.saturating_add(most as u64)).max(from);
+        let entry = |position: u64| {
+            let at = usize::try_from(position - self.first).ok()?;
+            Some(Entry { position, reading: self.kept.get(at)?.clone() })
+        };
+        Batch { entries: (from..to).filter_map(entry).collect(), next: to }
+    }
+
     fn drop_oldest(&mut self) {
         let Some(reading) = self.kept.pop_front() else { return };
         let position = self.first;
@@ -119,6 +129,24 @@ impl Journal for MemoryJournal {
             .or_insert_with(|| Reader { pending: all.collect(), losses: Vec::new() });
         Arc::new(Place { reader: reader.clone(), inner: self.inner.clone() })
     }
+
+    fn history(&self) -> Arc<dyn HistorySource> {
+        Arc::new(Past(self.inner.clone()))
+    }
+}
+
+struct Past(Arc<Mutex<Inner>>);
+
+impl HistorySource for Past {
+    /// All: a test has few.
+    fn between(&self, _: Option<i64>, _: Option<i64>) -> BoxFuture<'static, Range<u64>> {
+        let inner = lock(&self.0);
+        Box::pin(std::future::ready(inner.first..inner.head()))
+    }
+
+    fn read(&self, range: Range<u64>, most: usize) -> BoxFuture<'static, Batch> {
+        Box::pin(std::future::ready(lock(&self.0).read(range, most)))
+    }
 }
 
 struct Place {
@@ -158,15 +186,7 @@ impl CursorSource for Place {
     }
 
     fn read(&self, range: Range<u64>, most: usize) -> BoxFuture<'static, Batch> {
-        let inner = self.inner();
-        let from = range.start.max(inner.first);
-        let to = range.end.min(inner.head()).min(from.saturating_add(most as u64)).max(from);
-        let entry = |position: u64| {
-            let at = usize::try_from(position - inner.first).ok()?;
-            Some(Entry { position, reading: inner.kept.get(at)?.clone() })
-        };
-        let batch = Batch { entries: (from..to).filter_map(entry).collect(), next: to };
-        Box::pin(std::future::ready(batch))
+        Box::pin(std::future::ready(self.inner().read(range, most)))
     }
 
     fn pending(&self, range: Range<u64>) -> Vec<Range<u64>> {

@@ -29,6 +29,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 pub(crate) use self::parts::lines::word;
+pub use self::parts::lines::{CSV_HEADER, csv_rows};
 use crate::Kind;
 
 /// Every kind of destination that comes with a node.

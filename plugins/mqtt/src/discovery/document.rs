@@ -253,10 +253,8 @@ impl Document {
             directory.tools.values().flat_map(|tool| tools::controls(&scene, tool)).collect();
         let told: BTreeSet<(&Id, &Name)> = controls.iter().filter_map(tools::Control::tells).collect();
         // What another node measured is told by that node.
-        let mut components: BTreeMap<String, Component> = directory
-            .own_sensors()
-            .flat_map(|sensor| sensors::components(&scene, sensor, &told))
-            .collect();
+        let mut components: BTreeMap<String, Component> =
+            directory.own_sensors().flat_map(|sensor| sensors::components(&scene, sensor, &told)).collect();
         components.extend(sensors::start(&scene));
         components.extend(controls.into_iter().map(|control| (control.key, control.component)));
         Self {

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use crate::packet::{Received, Version};
 use crate::settings::Broker;
+use crate::wire::Encoding;
 use open::Open;
 pub(crate) use tls::TlsFiles;
 
@@ -61,6 +62,8 @@ pub(crate) struct LinkOptions {
     pub(crate) session: Option<Duration>,
     /// Topic and payload of the will: retained.
     pub(crate) will: Option<(String, &'static str)>,
+    /// How payloads are written under a base; those elsewhere (Home Assistant's) are JSON.
+    pub(crate) encoding: (Encoding, String),
 }
 
 /// How surely a message is to arrive.
@@ -193,6 +196,7 @@ enum Phase {
 /// A connection. Dropping it cuts it.
 pub(crate) struct Link {
     phase: Phase,
+    encoding: (Encoding, String),
     /// What happened and was not yet asked for.
     ready: VecDeque<LinkEvent>,
 }
@@ -201,14 +205,20 @@ impl Link {
     /// Begins to connect.
     pub(crate) fn open(options: &LinkOptions) -> Self {
         let connecting = Box::pin(connect::connect(options.clone()));
-        Self { phase: Phase::Connecting(connecting), ready: VecDeque::new() }
+        let encoding = options.encoding.clone();
+        Self { phase: Phase::Connecting(connecting), encoding, ready: VecDeque::new() }
     }
 
     /// What happens next. May be cancelled. For ever silent after [`LinkEvent::Down`].
     pub(crate) async fn next(&mut self) -> LinkEvent {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                return event;
+            match self.ready.pop_front() {
+                Some(LinkEvent::Message(message)) => {
+                    let payload = self.of(&message.topic).read(message.payload);
+                    return LinkEvent::Message(Incoming { payload, ..message });
+                }
+                Some(event) => return event,
+                None => {}
             }
             match &mut self.phase {
                 Phase::Connecting(connecting) => match connecting.await {
@@ -234,8 +244,27 @@ impl Link {
 
     /// Hands a publish over. False when it was not taken: there is no connection, or too much waits to be written.
     pub(crate) fn publish(&mut self, token: u64, message: Message) -> bool {
+        let encoding = self.of(&message.topic);
         let Phase::Open(open) = &mut self.phase else { return false };
-        open.session.has_room() && open.session.publish(token, &message)
+        if !open.session.has_room() {
+            return false;
+        }
+        let message = match message.content_type {
+            JSON => Message {
+                payload: encoding.written(message.payload),
+                content_type: encoding.content_type(),
+                ..message
+            },
+            _ => message,
+        };
+        open.session.publish(token, &message)
+    }
+
+    /// How what stands at a topic is written.
+    fn of(&self, topic: &str) -> Encoding {
+        let (encoding, base) = &self.encoding;
+        let is_ours = || topic.strip_prefix(base.as_str()).is_some_and(|under| under.starts_with('/'));
+        if *encoding != Encoding::Json && is_ours() { *encoding } else { Encoding::Json }
     }
 
     /// Whether a publish would be taken.

@@ -19,7 +19,8 @@ fn open(version: Version) -> (Link, DuplexStream) {
     let session = Session::new(version, 0);
     let ack = ConnAck::default();
     let open = Open::new(Box::new(near), frames, session, version, &ack, KEEP_ALIVE, "sedge-pi".into());
-    (Link { phase: Phase::Open(Box::new(open)), ready: VecDeque::new() }, far)
+    let encoding = (Encoding::Json, "sedge/v1".into());
+    (Link { phase: Phase::Open(Box::new(open)), encoding, ready: VecDeque::new() }, far)
 }
 
 fn publish(topic: &str, size: usize, id: Option<u16>) -> Vec<u8> {

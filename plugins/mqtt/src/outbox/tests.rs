@@ -54,10 +54,15 @@ fn outbox(readings: u64) -> Outbox {
     outbox
 }
 
+/// All that is in the journal until there.
+fn until(position: u64) -> Vec<Range<u64>> {
+    std::iter::once(0..position).collect()
+}
+
 /// With readings that are none.
 fn late(readings: u64) -> Outbox {
     let mut outbox = empty();
-    outbox.connected(MAX_PACKET_BYTES, readings, vec![0..readings]);
+    outbox.connected(MAX_PACKET_BYTES, readings, until(readings));
     feed(&mut outbox, readings);
     outbox
 }
@@ -122,7 +127,7 @@ fn news_does_not_wait_for_the_backlog() {
 #[test]
 fn the_backlog_has_messages_of_each_sensor_of_a_hundred_readings_and_64_kib_at_most() {
     let mut outbox = empty();
-    outbox.connected(MAX_PACKET_BYTES, 304, vec![0..304]);
+    outbox.connected(MAX_PACKET_BYTES, 304, until(304));
     feed_with(&mut outbox, 304, |position| match position {
         0..300 => entry(if position % 2 == 0 { "air" } else { "door" }, position, 1),
         300..303 => entry("text", position, 30 * 1024),
@@ -155,7 +160,7 @@ fn the_backlog_goes_at_its_rate_and_the_news_at_theirs() {
 #[test]
 fn no_more_is_read_from_the_journal_than_goes_soon() {
     let mut outbox = late(0);
-    outbox.connected(MAX_PACKET_BYTES, 5000, vec![0..5000]);
+    outbox.connected(MAX_PACKET_BYTES, 5000, until(5000));
     feed(&mut outbox, 1_000_000);
     assert!(outbox.live.len() <= MOST_NEWS);
     assert_eq!(outbox.wish(1_000_000).map(|wish| wish.news), Some(false));
@@ -229,7 +234,7 @@ fn what_is_too_large_is_refused_and_holds_nothing_up() {
 
     for backlog in [false, true] {
         let mut outbox = empty();
-        let (live, open) = if backlog { (2, vec![0..2]) } else { (0, Vec::new()) };
+        let (live, open) = if backlog { (2, until(2)) } else { (0, Vec::new()) };
         outbox.connected(1000, live, open);
         feed_with(&mut outbox, 2, |position| entry("air", position, if position == 0 { 2000 } else { 1 }));
         let Next::TooLarge(_, _, entries) = outbox.next() else { panic!("for a broker that takes less") };

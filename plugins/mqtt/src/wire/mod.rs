@@ -13,11 +13,13 @@
 //! it never panics.
 
 mod call;
+mod encoding;
 mod node;
 mod sign;
 mod topics;
 
 pub use call::{Answer, MAX_ID_BYTES, Request, RequestError, ResultFrame};
+pub use encoding::Encoding;
 pub use node::{Event, Health, Info, PluginSummary, SensorFrame, Severity};
 pub use sedge_plugin::wire::ReadingFrame;
 pub(crate) use sedge_plugin::wire::{boot, wall};

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
+use sedge_config::Storage;
+use sedge_plugin::Size;
 
 use super::{Finding, Patient};
 use crate::place;
@@ -52,8 +54,42 @@ pub(super) fn check(patient: &Patient) -> Vec<Finding> {
             free if free < LITTLE => Finding::warn("disk", what, remedy),
             _ => Finding::ok("disk", what),
         });
+        found.extend(outbox(patient, &folder.join("outbox"), free));
     }
     found
+}
+
+/// Whether the journal of readings can be written, and become as large as it may.
+fn outbox(patient: &Patient, folder: &Path, free: u64) -> Option<Finding> {
+    let outbox = &patient.config.outbox;
+    if outbox.storage == Storage::Memory {
+        let what = "readings are kept in memory: a restart loses what was not sent";
+        return Some(Finding::ok("outbox", what));
+    }
+    let shown = folder.display();
+    if folder.exists() && !place::is_writable(folder) {
+        return Some(Finding::fail(
+            "outbox",
+            format!("{shown} may not be written by this user: readings would be kept in memory alone"),
+            "run this as the user that runs the node; if that is you, see who owns the folder",
+        ));
+    }
+    let files = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let used: u64 = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+    let wanted = outbox.max_bytes.0.saturating_sub(used);
+    let (max, free) = (outbox.max_bytes, free / 1_000_000);
+    Some(if wanted > free * 1_000_000 {
+        Finding::warn(
+            "outbox",
+            format!("the journal may become {max}, and {free} MB are free: a full disk comes first"),
+            format!(
+                "make room, or set `max_bytes` of `[outbox]` to what there is, such as \"{}\"",
+                Size(64 << 20)
+            ),
+        )
+    } else {
+        Finding::ok("outbox", format!("{shown}: there is room for {max} of readings"))
+    })
 }
 
 /// Whether the file system that a folder is on is mounted so: the mount with the longest path above it, of those the last.

@@ -16,6 +16,8 @@ pub(super) struct There {
     pub(super) id: Id,
     /// Empty where it does not let this user ask.
     pub(super) plugins: Vec<Json>,
+    /// What it says of its journal.
+    outbox: Json,
     trouble: Option<Finding>,
 }
 
@@ -34,11 +36,15 @@ pub(super) async fn find(patient: &Patient) -> Option<There> {
         }
         Err(_) => (Vec::new(), Some(late("node", "restart it: `sudo systemctl restart sedge`"))),
     };
-    Some(There { id: node.node(), plugins, trouble })
+    let outbox = match &trouble {
+        None => tokio::time::timeout(DEADLINE, node.ask(&Ask::Outbox)).await.ok().and_then(Result::ok),
+        Some(_) => None,
+    };
+    Some(There { id: node.node(), plugins, outbox: outbox.unwrap_or_default(), trouble })
 }
 
 pub(super) fn check(patient: &Patient, node: Option<&There>) -> Vec<Finding> {
-    let Some(There { id, plugins, trouble }) = node else {
+    let Some(There { id, plugins, outbox, trouble }) = node else {
         return vec![match control::find(None) {
             Ok(other) if patient.file.is_some() => Finding::warn(
                 "node",
@@ -56,7 +62,21 @@ pub(super) fn check(patient: &Patient, node: Option<&There>) -> Vec<Finding> {
     let unwell: Vec<Finding> = unwell.map(|plugin| told(plugin, &state(plugin))).collect();
     let well = plugins.len() - unwell.len();
     let runs = Finding::ok("node", format!("`{id}` runs; {well} of its {} plugins are well", plugins.len()));
-    std::iter::once(runs).chain(unwell).collect()
+    std::iter::once(runs).chain(unwell).chain(journal(outbox)).collect()
+}
+
+/// What is amiss with the journal of a node that runs.
+fn journal(outbox: &Json) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(trouble) = outbox["trouble"].as_str() {
+        let remedy = "readings are in memory until it works; see `dmesg` for errors of the card, and whether it is full";
+        found.push(Finding::fail("journal", trouble, remedy));
+    }
+    if let Some(lost @ 1..) = outbox["lost"].as_u64() {
+        let what = format!("{lost} readings did not reach everybody");
+        found.push(Finding::warn("journal", what, "`sedge outbox status` tells which, and why"));
+    }
+    found
 }
 
 fn told(plugin: &Json, state: &str) -> Finding {

@@ -30,11 +30,16 @@ pub(crate) fn json(node: &Id, reading: &Reading) -> String {
 }
 
 /// The first line of a CSV file.
-pub(crate) const CSV_HEADER: &str = "time,sensor,boot,seq,up_ms,field,value,unit,quality\n";
+pub const CSV_HEADER: &str = "time,sensor,boot,seq,up_ms,field,value,unit,quality\n";
 
 /// One row per field. A value that could not be taken is empty, and `quality` says why: `missing: crc`. The time is empty
 /// where it was not known: `boot` and `up_ms`, the milliseconds since that start of the node, order such rows, too.
 pub(crate) fn csv(directory: &Directory, reading: &Reading) -> String {
+    csv_rows(reading, |field| unit(directory, reading, field).symbol())
+}
+
+/// The same, with a unit for each field.
+pub fn csv_rows<'a>(reading: &Reading, unit: impl Fn(&str) -> &'a str) -> String {
     let time = reading.taken.wall_ms.map(rfc3339).unwrap_or_default();
     let (boot, seq) = (reading.boot.to_string(), reading.seq.to_string());
     let up_ms = reading.taken.up_ms.to_string();
@@ -46,7 +51,7 @@ pub(crate) fn csv(directory: &Directory, reading: &Reading) -> String {
             Ok(Value::Number(n)) => (n.to_string().into(), word(sample.quality).into()),
             Err(reason) => ("".into(), format!("missing: {reason}").into()),
         };
-        let unit = unit(directory, reading, &sample.field).symbol();
+        let unit = unit(&sample.field);
         let sensor = reading.sensor.as_str();
         let cells = [&time, sensor, &boot, &seq, &up_ms, &sample.field, &value, unit, &quality];
         rows.push_str(&cells.map(quoted).join(","));

@@ -10,7 +10,7 @@ use sedge_mqtt::{Broker, MqttBridge, Settings};
 use sedge_plugin::context::{Erased, Host};
 use sedge_plugin::directory::{Directory, NodeInfo, PluginStatus, SensorDescriptor, State};
 use sedge_plugin::http::{HttpError, Request, Response};
-use sedge_plugin::journal::{CursorSource, Journal};
+use sedge_plugin::journal::{CursorSource, HistorySource, Journal};
 use sedge_plugin::metrics::{Metric, Registry};
 use sedge_plugin::reading::{Boot, Draft, Frame, Reading, Taken};
 use sedge_plugin::testing::MemoryJournal;
@@ -129,6 +129,9 @@ impl Host for FakeHost {
     }
     fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>> {
         Some(self.journal.cursor(plugin))
+    }
+    fn history(&self) -> Option<Arc<dyn HistorySource>> {
+        Some(self.journal.history())
     }
     fn latest(&self, sensor: &Id) -> Option<Arc<Reading>> {
         self.latest.lock().unwrap().get(sensor).cloned()
