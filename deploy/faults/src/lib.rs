@@ -14,9 +14,9 @@
 //! - [`payload`]: readings that can be told from made-up ones by their number.
 //! - [`frames`]: what a message of a node says. [`packet`]: MQTT, as much as is needed to look into it and to break it.
 //! - [`witness`]: the subscriber. [`proxy`]: the fault proxy; [`tap`]: what the broker acknowledged.
-//! - [`oracle`]: the conservation of readings. [`tally`]: what it is told.
+//! - [`oracle`]: the conservation of readings. [`tally`], [`stored`]: what it is told.
 //! - [`broker`], [`node`], [`network`], [`clock`], [`disk`]: what can be broken. [`stage`]: all of it together.
-//! - [`scenarios`]: how it is broken. [`table`]: what came of it.
+//! - [`scenarios`]: how it is broken. [`runs`], [`table`]: what came of it.
 //!
 //! What it must not do: count a loss of its own, or of the broker, as the node's; and pass where nothing was seen.
 
@@ -30,8 +30,10 @@ pub mod oracle;
 pub mod packet;
 pub mod payload;
 pub mod proxy;
+pub mod runs;
 pub mod scenarios;
 pub mod stage;
+pub mod stored;
 pub mod table;
 pub mod tally;
 pub mod tap;

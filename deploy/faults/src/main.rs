@@ -1,13 +1,14 @@
 //! Runs the scenarios and writes the table: `deploy/faults/run` is how to call it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use sedge_faults::Trouble;
+use sedge_faults::runs::{Run, load, read};
 use sedge_faults::scenarios::{SCENARIOS, Scenario, find};
 use sedge_faults::stage::Setting;
-use sedge_faults::table::{HEAD, Row, page};
+use sedge_faults::table::{Counts, HEAD, Row, page};
 
 /// Breaks what a node stands on, and counts whether a reading was lost.
 #[derive(Debug, Parser)]
@@ -24,12 +25,21 @@ struct Args {
     /// What the schedule is drawn from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What the program was built of, such as a commit; it is noted with each run.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    built_of: String,
+    /// Takes note of each run in this file, and makes the table of all runs in it.
+    #[arg(long, value_name = "FILE")]
+    runs: Option<PathBuf>,
     /// Writes the table there.
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
-    /// What the table says of itself: when, of which version, with which command.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    about: String,
+    /// Other runs go on beside this one: how long a recovery takes is not judged.
+    #[arg(long)]
+    untimed: bool,
+    /// Runs nothing; writes the table of the runs that there are.
+    #[arg(long, requires_all = ["runs", "results"])]
+    table: bool,
     /// Keeps the files of runs that broke a promise.
     #[arg(long)]
     keep: bool,
@@ -48,6 +58,12 @@ async fn main() -> ExitCode {
         SCENARIOS.iter().for_each(|scenario| println!("{:20} {}", scenario.name, scenario.what));
         return ExitCode::SUCCESS;
     }
+    if args.table {
+        let written = written(&args, &[]);
+        return written
+            .inspect_err(|error| eprintln!("the table: {error}"))
+            .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     let mut chosen: Vec<&Scenario> = Vec::new();
     for name in &args.scenarios {
         let Some(scenario) = find(name) else {
@@ -64,59 +80,100 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     println!("{HEAD}");
-    let mut rows = Vec::new();
+    let version = format!("{} {}", version(&program), args.built_of);
+    let mut runs = Vec::new();
     for scenario in chosen {
-        let row = run(&args, &program, scenario).await;
-        println!("{}", row.line());
-        rows.push(row);
+        let of_it = run(&args, &program, version.trim(), scenario).await;
+        println!("{}", row(scenario, &of_it).line());
+        runs.extend(of_it);
     }
-    if let Some(file) = &args.results {
-        let about = format!("{} Seed {}.", args.about, args.seed);
-        if let Err(error) = std::fs::write(file, page(about.trim(), &rows)) {
-            eprintln!("{}: {error}", file.display());
-            return ExitCode::FAILURE;
+    match written(&args, &runs) {
+        Ok(()) if runs.iter().all(|run| run.complaints.is_empty() && run.left_out.is_none()) => {
+            ExitCode::SUCCESS
         }
-    }
-    match rows.iter().all(Row::is_kept) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("the results: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
+/// Writes the table: of all runs in the file of runs, or of these.
+fn written(args: &Args, runs: &[Run]) -> std::io::Result<()> {
+    let Some(results) = &args.results else { return Ok(()) };
+    let all = match &args.runs {
+        Some(file) => read(&std::fs::read_to_string(file)?)?,
+        None => runs.to_vec(),
+    };
+    let ran = |scenario: &&Scenario| all.iter().any(|run| run.scenario == scenario.name);
+    let rows: Vec<Row> = SCENARIOS.iter().filter(ran).map(|scenario| row(scenario, &all)).collect();
+    std::fs::write(results, page(&rows, &all))
+}
+
+fn row(scenario: &Scenario, runs: &[Run]) -> Row {
+    let mut row = Row::new(scenario.name, scenario.what);
+    runs.iter().filter(|run| run.scenario == scenario.name).for_each(|run| row.add(run));
+    row
+}
+
+/// What the program says that it is.
+fn version(program: &Path) -> String {
+    let said = std::process::Command::new(program).arg("version").output();
+    let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    said.lines().next().unwrap_or("unknown").into()
+}
+
 #[expect(clippy::print_stderr, reason = "this is what the program is for")]
-async fn run(args: &Args, program: &std::path::Path, scenario: &Scenario) -> Row {
-    let mut row = Row { name: scenario.name.into(), what: scenario.what.into(), ..Row::default() };
+async fn run(args: &Args, program: &Path, version: &str, scenario: &Scenario) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
     let mut left = args.times.unwrap_or(scenario.times[usize::from(args.long)]);
-    let mut round = 0;
+    let date = jiff::Timestamp::now().strftime("%F").to_string();
+    let first = Run {
+        scenario: scenario.name.into(),
+        version: version.into(),
+        seed: args.seed,
+        timed: !args.untimed,
+        date,
+        ..Run::default()
+    };
     while left > 0 {
         let times = left.min(scenario.at_once);
         left -= times;
-        let seed = seed(args.seed, scenario.name, round);
-        round += 1;
+        let mut run = Run { round: runs.len() as u64, load: load(), ..first.clone() };
+        let seed = seed(args.seed, scenario.name, run.round);
         let setting =
             Setting { program: program.into(), folder: std::env::temp_dir(), keep: args.keep, seed };
         match (scenario.play)(setting, times).await {
-            Ok(outcome) => {
-                for complaint in outcome.complaints() {
-                    eprintln!("BROKEN: {} (round {round}): {complaint}", scenario.name);
+            Ok(mut outcome) => {
+                if args.untimed {
+                    outcome.late.clear();
                 }
-                if !outcome.log.is_empty() {
+                run.counts = Counts::of(&outcome, run.timed);
+                run.complaints = outcome.complaints();
+                for complaint in &run.complaints {
+                    eprintln!("BROKEN: {} (round {}): {complaint}", scenario.name, run.round);
+                }
+                if !run.complaints.is_empty() {
                     eprintln!("{}", outcome.log);
                 }
-                row.add(&outcome);
             }
             Err(Trouble::NotAllowed(why)) => {
                 eprintln!("LEFT OUT: {}: {why}", scenario.name);
-                row.left_out = Some(why);
-                return row;
+                run.left_out = Some(why);
+                left = 0;
             }
             Err(trouble) => {
-                eprintln!("BROKEN: {} (round {round}): {trouble}", scenario.name);
-                row.broken += 1;
+                eprintln!("BROKEN: {} (round {}): {trouble}", scenario.name, run.round);
+                run.complaints.push(trouble.to_string());
             }
         }
+        if let Some(Err(error)) = args.runs.as_ref().map(|file| run.append(file)) {
+            eprintln!("the file of runs: {error}");
+        }
+        runs.push(run);
     }
-    row
+    runs
 }
 
 /// Each round of each scenario has a schedule of its own.

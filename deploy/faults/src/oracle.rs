@@ -98,6 +98,8 @@ pub struct Verdict {
     pub untold: u64,
     /// Counted by the node after a power cut, and there: the cut took the note of their delivery along with the readings.
     pub at_most: u64,
+    /// Counted by the node after power cuts beyond what can have been accepted in their windows.
+    pub unbounded: u64,
     /// Named as lost, and there.
     pub overstated: u64,
     /// Made up, or changed.
@@ -123,6 +125,8 @@ impl Verdict {
             (self.overstated > 0).then(|| format!("{} named as lost, and there", self.overstated));
         let untold =
             (self.untold > 0).then(|| format!("{} lost in a power cut, and not counted", self.untold));
+        let unbounded = (self.unbounded > 0)
+            .then(|| format!("{} counted after power cuts beyond what their windows hold", self.unbounded));
         let few =
             self.too_few.map(|least| format!("{} readings prove nothing, {least} would", self.readings));
         [
@@ -131,6 +135,7 @@ impl Verdict {
             told("out of order", &self.misordered),
             overstated,
             untold,
+            unbounded,
             few,
         ]
         .into_iter()
@@ -175,6 +180,7 @@ pub fn judge(question: &Question<'_>) -> Verdict {
     }
     if cut {
         verdict.untold = verdict.in_window.saturating_sub(accounts.unnamed);
+        verdict.unbounded = accounts.unnamed.saturating_sub(most(question));
         verdict.at_most = accounts.unnamed.saturating_sub(verdict.in_window);
         verdict.overstated = accounts.wrong;
     } else {
@@ -184,6 +190,13 @@ pub fn judge(question: &Question<'_>) -> Verdict {
         ends(question, life, &mut verdict.silent);
     }
     verdict
+}
+
+/// What can have been accepted in the windows of all power cuts: a bound of what the node may count for them.
+fn most(question: &Question<'_>) -> u64 {
+    let cuts = question.lives.iter().filter(|life| life.may_have_holes);
+    let windows: i64 = cuts.map(|life| life.window / question.every.max(1) + 1).sum();
+    u64::try_from(windows).unwrap_or(0).saturating_mul(question.sensors.len().max(1) as u64)
 }
 
 fn obligations(question: &Question<'_>) -> BTreeMap<Stream, BTreeSet<u64>> {

@@ -9,8 +9,9 @@ use tempfile::TempDir;
 use crate::Trouble;
 use crate::broker::{Broker, Keeps};
 use crate::node::{Node, STEM, Setup};
-use crate::oracle::{Life, Question, Verdict, judge};
+use crate::oracle::{Accepted, Life, Question, Verdict, judge};
 use crate::proxy::{Gate, Proxy};
+use crate::stored::Stored;
 use crate::tally::{Seen, Tally};
 use crate::tap::{Count, Tap};
 use crate::witness::Witness;
@@ -80,7 +81,7 @@ pub struct Stage {
     pub outcome: Outcome,
     /// Whether what the broker acknowledged and did not deliver is its own loss.
     pub broker_died: bool,
-    began: i64,
+    started: i64,
     keep: bool,
     folder: TempDir,
 }
@@ -139,7 +140,7 @@ impl Stage {
             outcome: Outcome::default(),
             lives: Vec::new(),
             broker_died: false,
-            began: 0,
+            started: 0,
             node: None,
             keep: setting.keep,
             broker,
@@ -172,8 +173,8 @@ impl Stage {
     /// When it cannot be started.
     pub fn start(&mut self) -> Result<(), Trouble> {
         self.setup.write(self.folder.path(), self.proxy.address)?;
+        self.started = wall_ms();
         self.node = Some(self.setup.start(self.folder.path())?);
-        self.began = wall_ms();
         Ok(())
     }
 
@@ -263,10 +264,23 @@ impl Stage {
         let Some(mut node) = self.node.take() else { return Ok(()) };
         let killed = node.kill().await;
         let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-        // A start takes its time, on a loaded machine too.
-        let began = self.began + 5000;
-        self.lives.push(Life { began, ended: wall_ms(), window, may_have_holes });
+        let ended = wall_ms();
+        // Of a life that nobody saw nobody knows when it read its sensors first.
+        let began = self.first_readings().unwrap_or(ended);
+        self.lives.push(Life { began, ended, window, may_have_holes });
         killed
+    }
+
+    /// When every sensor had been read once in this life, as far as it is known.
+    fn first_readings(&self) -> Option<i64> {
+        let tally = self.witness.tally();
+        let first = |sensor: &String| {
+            let of = tally.streams.iter().filter(|(stream, _)| stream.sensor == *sensor);
+            let times = of.flat_map(|(_, seen)| seen.readings.values().copied().flatten());
+            times.filter(|ts| *ts >= self.started).min()
+        };
+        let first: Option<Vec<i64>> = self.setup.sensors.iter().map(first).collect();
+        first?.into_iter().max()
     }
 
     /// Waits until nothing is missing, or nothing more comes; ends the node in good order; has it judged.
@@ -282,14 +296,17 @@ impl Stage {
         }
         self.witness.catch_up(PATIENCE).await?;
         let (seen, acknowledged) = (self.witness.tally(), self.tap.tally());
+        let stored = Stored::of(&self.setup, self.folder.path()).await?;
+        let accepted: Vec<&dyn Accepted> = stored.iter().map(|stored| stored as &dyn Accepted).collect();
         self.outcome.verdict = judge(&Question {
             seen: &seen,
             acknowledged: died.then_some(&acknowledged),
             lives: &self.lives,
             sensors: &self.setup.sensors,
             every: i64::try_from(self.setup.every.as_millis()).unwrap_or(i64::MAX),
+            accepted: &accepted,
+            ledger: stored.as_ref().map_or(&[], |stored| &stored.losses),
             enough,
-            ..Question::default()
         });
         Ok(())
     }

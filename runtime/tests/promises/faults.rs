@@ -57,3 +57,13 @@ async fn nothing_is_lost_when_the_broker_forgets_the_session() {
 async fn nothing_is_lost_when_the_clock_becomes_right() {
     survives("clock-steps", 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_in_the_journal_is_lost_when_the_node_is_killed() {
+    survives("node-killed", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_takes_what_was_not_committed_and_nothing_else() {
+    survives("power-cut", 1).await;
+}

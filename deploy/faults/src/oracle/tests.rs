@@ -159,6 +159,8 @@ fn what_a_power_cut_took_is_counted_by_the_node_at_least() {
         verdicts.iter().all(|verdict| verdict.silent.count == 1),
         "a count excuses nothing that was synced"
     );
+    // Of one sensor, every 10 ms, in 200 ms.
+    assert_eq!([21, 22].map(|count| ask(count).unbounded), [0, 1], "no more than the window holds");
 }
 
 #[test]

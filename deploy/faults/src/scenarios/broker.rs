@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{APART, HALF_OPEN, LONG, RECONNECT, SLOW, Scenario};
+use super::{APART, HALF_OPEN, RECONNECT, SLOW, Scenario};
 use crate::Trouble;
 use crate::broker::Keeps;
 use crate::proxy::Gate;
@@ -156,7 +156,7 @@ async fn too_long(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
             stage.proxy.reset();
             stage.pause(20_000, 30_000).await;
             stage.reopen().await?;
-            stage.recovers(LONG).await?;
+            stage.recovers(RECONNECT).await?;
             stage.outcome.faults += 1;
         }
         stage.flowing(SOME).await

@@ -12,8 +12,12 @@ use crate::stage::{Outcome, Setting, Stage, play};
 const SOME: u64 = 10;
 const ENOUGH: u64 = 200;
 
-/// What a power cut may take: a commit of 1 s, a sync, and the way from the sensor to the journal, on a loaded machine.
-const WINDOW: Duration = Duration::from_millis(3000);
+/// What a power cut may take besides a commit: a sync, and the way from the sensor to the journal, on a loaded machine.
+const SLACK: Duration = Duration::from_millis(1500);
+
+/// How often readings are forced onto the disk.
+const COMMITS: [(&str, Duration); 3] =
+    [("1s", Duration::from_secs(1)), ("200ms", Duration::from_millis(200)), ("each", Duration::ZERO)];
 
 /// Changes and syncs of a start within which the power is cut.
 const START_STEPS: u64 = 60;
@@ -22,15 +26,16 @@ const START_STEPS: u64 = 60;
 const START: Duration = Duration::from_millis(1500);
 
 /// A stage whose node keeps its data on a disk of ours.
-async fn with_disk(setting: &Setting) -> Result<(Stage, Mounted), Trouble> {
+async fn with_disk(setting: &Setting) -> Result<(Stage, Mounted, Duration), Trouble> {
     let mut stage = Stage::new(setting, Keeps::Nothing).await?;
     let at = stage.folder().join("disk");
     std::fs::create_dir(&at).map_err(Trouble::about("the disk's folder"))?;
     let mounted = Mounted::new(&at)?;
     stage.setup.data = Some(at);
     // Small, so that segments are recycled within a run.
-    stage.setup.more = "[outbox]\nmax_bytes = \"2MiB\"\n".into();
-    Ok((stage, mounted))
+    let (commit, takes) = COMMITS[stage.random.usize(0..COMMITS.len())];
+    stage.setup.more = format!("[outbox]\nmax_bytes = \"2MiB\"\ncommit = \"{commit}\"\n");
+    Ok((stage, mounted, takes + SLACK))
 }
 
 pub(super) const CUT_STEADY: Scenario = Scenario {
@@ -42,7 +47,7 @@ pub(super) const CUT_STEADY: Scenario = Scenario {
 };
 
 async fn cut_steady(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
-    let (stage, mounted) = with_disk(&setting).await?;
+    let (stage, mounted, window) = with_disk(&setting).await?;
     play(stage, ENOUGH, async |stage| {
         for _ in 0..times {
             stage.start()?;
@@ -51,8 +56,8 @@ async fn cut_steady(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
                 stage.proxy.order(|orders| orders.gate = Gate::Refuse);
                 stage.proxy.reset();
             }
-            stage.pause(100, 5000).await;
-            stage.kill(WINDOW, true).await?;
+            stage.pause(100, 3500).await;
+            stage.kill(window, true).await?;
             mounted.cut(&mut stage.random);
             stage.proxy.order(|orders| orders.gate = Gate::Open);
             stage.outcome.faults += 1;
@@ -71,10 +76,10 @@ pub(super) const CUT_FIRST: Scenario = Scenario {
 };
 
 async fn cut_first(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
-    let (stage, mounted) = with_disk(&setting).await?;
+    let (stage, mounted, window) = with_disk(&setting).await?;
     play(stage, SOME, async |stage| {
         for _ in 0..times {
-            cut_while_starting(stage, &mounted).await?;
+            cut_while_starting(stage, &mounted, window).await?;
         }
         again(stage).await
     })
@@ -90,7 +95,7 @@ pub(super) const CUT_RECOVERY: Scenario = Scenario {
 };
 
 async fn cut_recovery(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
-    let (stage, mounted) = with_disk(&setting).await?;
+    let (stage, mounted, window) = with_disk(&setting).await?;
     play(stage, ENOUGH, async |stage| {
         for _ in 0..times {
             stage.start()?;
@@ -98,9 +103,9 @@ async fn cut_recovery(setting: Setting, times: u32) -> Result<Outcome, Trouble> 
             stage.proxy.order(|orders| orders.gate = Gate::Refuse);
             stage.proxy.reset();
             stage.pause(500, 2500).await;
-            stage.kill(WINDOW, true).await?;
+            stage.kill(window, true).await?;
             mounted.cut(&mut stage.random);
-            cut_while_starting(stage, &mounted).await?;
+            cut_while_starting(stage, &mounted, window).await?;
             stage.proxy.order(|orders| orders.gate = Gate::Open);
         }
         again(stage).await
@@ -109,7 +114,7 @@ async fn cut_recovery(setting: Setting, times: u32) -> Result<Outcome, Trouble> 
 }
 
 /// The power goes with a step of the start that is drawn, or after a while where there are not so many.
-async fn cut_while_starting(stage: &mut Stage, mounted: &Mounted) -> Result<(), Trouble> {
+async fn cut_while_starting(stage: &mut Stage, mounted: &Mounted, window: Duration) -> Result<(), Trouble> {
     let step = stage.random.u64(1..=START_STEPS);
     {
         let mut disk = mounted.disk();
@@ -118,7 +123,7 @@ async fn cut_while_starting(stage: &mut Stage, mounted: &Mounted) -> Result<(), 
     stage.start()?;
     tokio::task::block_in_place(|| mounted.wait_off(START));
     // A node that gave up because of its disk has broken a promise.
-    stage.kill(WINDOW, true).await?;
+    stage.kill(window, true).await?;
     mounted.cut(&mut stage.random);
     stage.outcome.faults += 1;
     Ok(())
@@ -169,7 +174,7 @@ async fn refusing(
     times: u32,
     draw: fn(u64, &mut fastrand::Rng) -> Refuses,
 ) -> Result<Outcome, Trouble> {
-    let (stage, mounted) = with_disk(&setting).await?;
+    let (stage, mounted, _) = with_disk(&setting).await?;
     play(stage, ENOUGH, async |stage| {
         stage.start()?;
         for _ in 0..times {

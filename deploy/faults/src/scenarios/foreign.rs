@@ -27,6 +27,7 @@ async fn namesake(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
         stage.start()?;
         for _ in 0..times {
             stage.flowing(SOME).await?;
+            let before = stage.counts();
             let about = || Trouble::about("the second client");
             let mut second = TcpStream::connect(stage.broker.address).await.map_err(about())?;
             let hello = Packet::connect(&format!("sedge-{}", node::ID), true);
@@ -37,7 +38,8 @@ async fn namesake(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
             // It may have been thrown out by then.
             let _ = second.write_all(&Packet::disconnect().bytes()).await;
             drop(second);
-            stage.recovers(SLOW).await?;
+            stage.reconnects(before, SLOW).await?;
+            stage.recovers(RECONNECT).await?;
             stage.outcome.faults += 1;
         }
         stage.flowing(SOME).await

@@ -20,17 +20,14 @@ use crate::stage::{Outcome, Setting};
 /// How long a broker that is back may wait for the node.
 const RECONNECT: Duration = Duration::from_secs(5);
 
-/// The same after a long outage: a node comes again at random within what it lasted, so that a fleet does not come at once.
-const LONG: Duration = Duration::from_secs(35);
-
 /// Twice the keep-alive of 5 s, and a little for the machine.
 const HALF_OPEN: Duration = Duration::from_millis(11_000);
 
-/// After a refused login, or where somebody else has its id, a node comes again in half a minute to a minute.
+/// After a refused login, or where somebody else has its id or may have it, a node comes again in half a minute to a minute.
 const SLOW: Duration = Duration::from_secs(65);
 
-/// Connections that may be broken on one stage: a node that is cut off three times within half a minute each takes it for
-/// somebody else with its id, and comes again slowly. That has a scenario of its own.
+/// Connections that may be broken on one stage: a message with which the connection breaks again and again is put aside, which
+/// has a scenario of its own.
 const APART: u32 = 2;
 
 /// What a scenario comes to.
@@ -62,6 +59,7 @@ pub const SCENARIOS: &[Scenario] = &[
     wire::STALLED,
     wire::RESET,
     wire::FLAPPING,
+    wire::SUSPICIOUS,
     wire::CUT,
     wire::SLICED,
     wire::SWALLOWED,

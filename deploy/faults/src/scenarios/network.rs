@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{APART, LONG, RECONNECT, Scenario};
+use super::{APART, RECONNECT, Scenario};
 use crate::Trouble;
 use crate::broker::Keeps;
 use crate::network::Network;
@@ -16,7 +16,7 @@ pub(super) const DOWN: Scenario = Scenario {
     what: "the cable is pulled for longer than the node waits for a sign of life",
     times: [1, 10],
     at_once: APART,
-    play: |setting, times| Box::pin(cut(setting, times, How::Pulled, [11_000, 14_000], LONG)),
+    play: |setting, times| Box::pin(cut(setting, times, How::Pulled, [11_000, 14_000], RECONNECT)),
 };
 
 pub(super) const DROPPED: Scenario = Scenario {

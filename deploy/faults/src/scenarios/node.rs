@@ -37,7 +37,7 @@ async fn killed(setting: Setting, times: u32) -> Result<Outcome, Trouble> {
                     stage.proxy.order(|orders| orders.gate = Gate::Refuse);
                     stage.proxy.reset();
                 }
-                stage.pause(100, 3000).await;
+                stage.pause(100, 2500).await;
             }
             stage.kill(ON_ITS_WAY, false).await?;
             stage.proxy.order(|orders| orders.gate = Gate::Open);

@@ -16,18 +16,20 @@ async fn broken(
     times: u32,
     act: impl AsyncFn(&mut Stage) -> Result<(), Trouble>,
 ) -> Result<Outcome, Trouble> {
-    limited(setting, times, RECONNECT, act).await
+    with(setting, times, "", RECONNECT, act).await
 }
 
-/// The same, with another limit for the recovery.
-async fn limited(
+/// The same, with more in the config and another limit for the recovery.
+async fn with(
     setting: Setting,
     times: u32,
+    more: &str,
     limit: Duration,
     act: impl AsyncFn(&mut Stage) -> Result<(), Trouble>,
 ) -> Result<Outcome, Trouble> {
     let stage = Stage::new(&setting, Keeps::Nothing).await?;
     play(stage, ENOUGH, async |stage| {
+        stage.setup.more = more.into();
         stage.start()?;
         for _ in 0..times {
             stage.flowing(SOME).await?;
@@ -75,11 +77,24 @@ pub(super) const RESET: Scenario = Scenario {
 
 pub(super) const FLAPPING: Scenario = Scenario {
     name: "wire-flapping",
-    what: "the connection is reset again and again, as if somebody else had the node's id",
+    what: "the connection is reset again and again",
     times: [5, 50],
     at_once: 5,
     play: |setting, times| {
-        Box::pin(limited(setting, times, SLOW, async |stage| {
+        Box::pin(broken(setting, times, async |stage| {
+            stage.proxy.reset();
+            Ok(())
+        }))
+    },
+};
+
+pub(super) const SUSPICIOUS: Scenario = Scenario {
+    name: "wire-flapping-311",
+    what: "the same with MQTT 3.1.1, which cannot tell it from somebody else with the node's id",
+    times: [3, 15],
+    at_once: 3,
+    play: |setting, times| {
+        Box::pin(with(setting, times, "protocol = \"3.1.1\"\n", SLOW, async |stage| {
             stage.proxy.reset();
             Ok(())
         }))
