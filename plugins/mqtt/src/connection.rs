@@ -10,21 +10,23 @@
 //! A listener is called from the driver's task and must return at once; nothing here waits for a plugin, and a plugin
 //! that puts something into the outbox never waits for the broker.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sedge_plugin::journal::{Batch, Cause, Entry, Loss};
-use sedge_plugin::{BoxFuture, Clock, Cursor, Id};
-use tokio::sync::{Notify, watch};
+use sedge_plugin::journal::{Batch, Cause, Entry};
+use sedge_plugin::{BoxFuture, Clock, Cursor};
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::asking::Asking;
 use crate::backoff::Backoff;
 use crate::choice::Choice;
-use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message, Qos};
-use crate::outbox::{Next, Outbox, Rank, Refused, Wish};
+use crate::course::{CUT_SUBSCRIBING, Course, Fetch, Heard, Kind, Sweep, kind};
+use crate::line::Line;
+use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message};
+use crate::outbox::{Next, Rank, Wish};
 use crate::packet::Version;
 use crate::wire::Topics;
 
@@ -46,9 +48,6 @@ const STEADY: Duration = Duration::from_secs(30);
 
 /// So many unsteady ones after another are no accident.
 const SUSPICIOUS: u32 = 3;
-
-/// So many connections that were cut between our SUBSCRIBE and its answer, one after another: without it, then.
-const CUT_SUBSCRIBING: u32 = 3;
 
 /// How long the broker may take to say what it has retained.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -83,125 +82,6 @@ pub(crate) struct Source {
     pub(crate) backlog_rate: u32,
     /// Where the journal stood when the bridge began, and when that was.
     pub(crate) began: (u64, Duration),
-}
-
-/// The way to the outbox.
-#[derive(Clone)]
-pub(crate) struct Line(Arc<Shared>);
-
-struct Shared {
-    outbox: Mutex<Outbox>,
-    changed: Notify,
-    closing: AtomicBool,
-    /// Whether the node has started: all of its components are known then.
-    started: AtomicBool,
-    /// Topics whose last message was refused.
-    refused: Mutex<BTreeSet<String>>,
-}
-
-impl Line {
-    /// Empty.
-    pub(crate) fn new(topics: Topics, qos: Qos) -> Self {
-        let outbox = Mutex::new(Outbox::new(topics, qos));
-        let (changed, refused) = (Notify::new(), Mutex::default());
-        let (closing, started) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(Shared { outbox, changed, closing, started, refused }))
-    }
-
-    /// Sets what is retained at a topic; nothing (empty) takes it back. Not any more once the line is closed.
-    pub(crate) fn state(&self, rank: Rank, topic: String, payload: Vec<u8>) {
-        if self.closing() {
-            return;
-        }
-        let refused = self.outbox().state(rank, topic.clone(), payload);
-        self.put(&topic, refused);
-    }
-
-    /// Publishes a result or an event.
-    pub(crate) fn message(&self, message: Message) {
-        let topic = message.topic.clone();
-        let outcome = self.outbox().message(message);
-        if outcome == Ok(true) {
-            warn!("More results and events wait than there is room for; the oldest are dropped.");
-        }
-        self.put(&topic, outcome.map(drop));
-    }
-
-    /// Publishes how far a call is, where nothing stands in the way.
-    pub(crate) fn progress(&self, message: Message) {
-        self.outbox().progress(message);
-        self.0.changed.notify_one();
-    }
-
-    /// Publishes an answer that costs nothing to give again.
-    pub(crate) fn refusal(&self, message: Message) {
-        let topic = message.topic.clone();
-        let outcome = self.outbox().refusal(message);
-        self.put(&topic, outcome);
-    }
-
-    /// Publishes the account of what is lost; one that still waits is replaced.
-    pub(crate) fn note(&self, message: Message, losses: Vec<Loss>) {
-        self.outbox().note(message, losses);
-        self.0.changed.notify_one();
-    }
-
-    /// The largest packet that the broker takes, as far as is known.
-    pub(crate) fn limit(&self) -> usize {
-        self.outbox().limit()
-    }
-
-    /// The node has started: what the broker has beyond its components is not of this node any more.
-    pub(crate) fn started(&self) {
-        self.0.started.store(true, Ordering::Release);
-        self.0.changed.notify_one();
-    }
-
-    /// The topics of a rank at which something is retained.
-    pub(crate) fn topics(&self, rank: Rank) -> Vec<String> {
-        self.outbox().topics(rank)
-    }
-
-    /// Whether the broker has what is retained at a topic as it is now.
-    pub(crate) fn has(&self, rank: Rank, topic: &str) -> bool {
-        self.outbox().has(rank, topic)
-    }
-
-    /// Publishes the state of some ranks once more.
-    pub(crate) fn again(&self, ranks: &[Rank]) {
-        self.outbox().again(ranks);
-        self.0.changed.notify_one();
-    }
-
-    /// Empties the outbox, says farewell and ends the driver; where there is no connection it ends at once.
-    pub(crate) fn close(&self) {
-        self.0.closing.store(true, Ordering::Release);
-        self.0.changed.notify_one();
-    }
-
-    fn put(&self, topic: &str, outcome: Result<(), Refused>) {
-        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        match outcome {
-            Ok(()) => {
-                self.0.changed.notify_one();
-                if refused.remove(topic) {
-                    info!(topic, "Messages are taken again.");
-                }
-            }
-            Err(error) if refused.len() < MAX_COMPLAINTS && refused.insert(topic.into()) => {
-                warn!(topic, %error, "A message was not taken; more of its kind are not told.");
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn closing(&self) -> bool {
-        self.0.closing.load(Ordering::Acquire)
-    }
-
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.0.outbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Keeps the connection, until the [`Line`] is closed.
@@ -680,118 +560,6 @@ impl<L: Listener> Driver<L> {
             warn!(broker = %self.options.broker, error = %fault, "Not connected to the broker; trying again.");
         }
         self.listener.down(fault);
-    }
-}
-
-/// What the broker has said on this connection.
-#[derive(Default)]
-struct Heard {
-    /// Topics about which was complained.
-    complaints: BTreeSet<String>,
-    /// Sensors whose readings it refuses, and why.
-    refusing: BTreeMap<Id, &'static str>,
-    /// Readings that it took, until the journal is told.
-    arrived: Vec<u64>,
-    asking: Asking,
-}
-
-/// What is being read from the journal.
-struct Fetch {
-    wish: Option<Wish>,
-    batch: BoxFuture<'static, Batch>,
-    /// Whether it is waited for that the journal grows.
-    waits: bool,
-    grown: BoxFuture<'static, ()>,
-    /// Whether it is waited for that more of the backlog may go.
-    paced: bool,
-    pace: BoxFuture<'static, ()>,
-}
-
-impl Default for Fetch {
-    fn default() -> Self {
-        Self {
-            wish: None,
-            batch: Box::pin(std::future::pending()),
-            waits: false,
-            grown: Box::pin(std::future::pending()),
-            paced: false,
-            pace: Box::pin(std::future::pending()),
-        }
-    }
-}
-
-/// What the broker has of the node beyond its components.
-struct Sweep {
-    begun: bool,
-    /// When it has taken long enough.
-    time: BoxFuture<'static, ()>,
-    /// How many of the node's own subscriptions were answered, or left out.
-    answered: usize,
-    /// Its subscriptions that the broker has not answered yet.
-    unanswered: usize,
-}
-
-impl Default for Sweep {
-    fn default() -> Self {
-        Self { begun: false, time: Box::pin(std::future::pending()), answered: 0, unanswered: 0 }
-    }
-}
-
-/// How things have gone so far.
-#[derive(Default)]
-struct Course {
-    /// Whether it was said that there is a connection.
-    connected: bool,
-    /// The kind of fault that was said last, since then.
-    told: Option<Kind>,
-    /// Connections that ended soon after they began, one after another.
-    unsteady: u32,
-    /// Whether the broker of the last one would say why it ends one.
-    tells_why: bool,
-    /// Connections that ended between our SUBSCRIBE and its answer, one after another.
-    cut_subscribing: u32,
-    /// Whether this connection goes without the subscription to calls.
-    deaf: bool,
-    /// Whether the subscription to calls is to be answered before there is another one.
-    alone: bool,
-}
-
-impl Course {
-    /// A connection that was up has ended.
-    fn ended(&mut self, fault: &Fault, calls_answered: bool) {
-        if self.deaf {
-            // Once more with it: the broker may have learnt better.
-            self.cut_subscribing = CUT_SUBSCRIBING - 1;
-        } else if matches!(fault, Fault::Lost(_)) && !calls_answered {
-            self.cut_subscribing += 1;
-        }
-        if self.cut_subscribing >= CUT_SUBSCRIBING {
-            // It is known why.
-            self.unsteady = 0;
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Unreachable,
-    Lost,
-    Tls,
-    Login,
-    TakenOver,
-    Unsteady,
-    Protocol,
-}
-
-fn kind(fault: &Fault) -> Kind {
-    match fault {
-        Fault::Unreachable(_) => Kind::Unreachable,
-        Fault::Lost(_) => Kind::Lost,
-        Fault::Tls(_) => Kind::Tls,
-        Fault::Login(_) => Kind::Login,
-        Fault::TakenOver(_) => Kind::TakenOver,
-        Fault::Unsteady { .. } => Kind::Unsteady,
-        Fault::Protocol(_) => Kind::Protocol,
     }
 }
 
