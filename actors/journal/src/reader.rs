@@ -177,9 +177,10 @@ impl Reader {
     /// Reads everything that is on the disk.
     pub fn verify(&self, on_segment: &mut dyn FnMut(&SegmentReport)) -> Verification {
         let segments = self.shared.state().segments.clone();
+        let newest = segments.last().map(|meta| meta.epoch);
         let mut sum = Verification::default();
         for meta in segments {
-            let Some(report) = self.report(&meta) else { continue };
+            let Some(report) = self.report(&meta, newest == Some(meta.epoch)) else { continue };
             sum.segments += 1;
             sum.records += report.records;
             sum.bytes += report.bytes;
@@ -190,7 +191,9 @@ impl Reader {
         sum
     }
 
-    fn report(&self, meta: &Meta) -> Option<SegmentReport> {
+    /// An end that was never finished is damage but in the newest segment: there it is what is just being written, or what a power
+    /// cut has left and the next start cuts off.
+    fn report(&self, meta: &Meta, is_newest: bool) -> Option<SegmentReport> {
         let (name, first, end) = (meta.name.clone(), meta.first, meta.end);
         let mut report = SegmentReport { name, first, end, records: 0, bytes: 0, bad: 0, unreadable: 0 };
         let Ok(file) = self.shared.disk.open(&meta.name, Mode::Read) else {
@@ -208,7 +211,7 @@ impl Reader {
                 Step::Mark(Mark::Sealed, _) => break,
                 Step::Mark(..) => {}
                 Step::End { torn, .. } => {
-                    report.bad += u64::from(torn);
+                    report.bad += u64::from(torn && !is_newest);
                     break;
                 }
             }

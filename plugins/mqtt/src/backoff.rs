@@ -12,6 +12,8 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(4);
 /// So late at most is asked again what a person must mend.
 const SLOWEST: Duration = Duration::from_secs(60);
+/// A node that was cut off again and again waits so long at most, where that may be an accident.
+const WARY: Duration = Duration::from_secs(15);
 /// A wrong password does not become right by asking again: half a minute to a minute.
 const SLOW: Duration = Duration::from_secs(30);
 
@@ -43,6 +45,12 @@ impl Backoff {
     /// The wait after a failure that needs a person.
     pub(crate) fn slow(&mut self) -> Duration {
         SLOW + (SLOWEST - SLOW).mul_f64(self.random.f64())
+    }
+
+    /// The wait where another client with the same id may be at work, and the broker does not say so: neither is to wear the other
+    /// out.
+    pub(crate) fn wary(&mut self) -> Duration {
+        WARY.mul_f64(0.3 + 0.7 * self.random.f64())
     }
 
     /// Connected: the next failure is the first.

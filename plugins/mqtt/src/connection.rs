@@ -144,8 +144,8 @@ impl<L: Listener> Driver<L> {
             }
             let wait = match fault {
                 _ if another => self.backoff.brief(),
-                // MQTT 5 would have said that another client has come.
-                Fault::Unsteady { .. } if course.tells_why => self.backoff.next(),
+                // Over MQTT 5 most brokers say that another client has come; Mosquitto 2.0 does not.
+                Fault::Unsteady { .. } if course.tells_why => self.backoff.wary(),
                 Fault::Login(_) | Fault::TakenOver(_) | Fault::Unsteady { .. } => self.backoff.slow(),
                 _ => self.backoff.next(),
             };
