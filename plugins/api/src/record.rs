@@ -200,7 +200,7 @@ mod tests {
             origin: None,
         };
         let record = Record { kernel: 1, reading };
-        let bytes: &[u8] = b"\x01\x01\x03air\xab\xc3\xf0\xf9\x09\x07\x88\x27\x01\xf6\xe2\xd0\xcc\xbfh\x00\
+        let bytes: &[u8] = b"\x01\x01\x03air\xab\xc3\xf0\xf9\x09\x07\x88\x27\x01\xf6\xcc\x84\xa0\xbfh\x00\
             \x02\x0btemperature\x00\x00\x00\x00\x00\x00\x805@\x00\x08humidity\x03\x03crc\x00";
         assert_eq!(record.encode(), bytes, "{}", record.encode().escape_ascii());
         assert_eq!(Record::decode(bytes), Ok(record));
