@@ -31,6 +31,7 @@ fn each_setting_says_where_it_is_from() {
             "mqtt.discovery = true # default",
             "mqtt.discovery_prefix = \"homeassistant\" # default",
             "mqtt.embedded = true # sedge.toml:2:1",
+            "mqtt.encoding = \"json\" # default",
             "mqtt.keep_alive = \"15s\" # default",
             "mqtt.listen = \"127.0.0.1:1883\" # default",
             "mqtt.password = \"***\" # sedge.toml:3:1",
@@ -82,7 +83,7 @@ fn the_effective_config_is_one_object_with_defaults_and_without_secrets() {
             "mqtt": {
                 "url": "mqtt://me:***@h", "embedded": false, "listen": "127.0.0.1:1883", "base": "sedge/v1",
                 "keep_alive": "15s", "queue": 10000, "protocol": "5", "receive_maximum": 32, "session_expiry": "30s",
-                "qos": 1, "backlog_rate": 1000, "discovery": true, "discovery_prefix": "homeassistant"
+                "qos": 1, "backlog_rate": 1000, "encoding": "json", "discovery": true, "discovery_prefix": "homeassistant"
             },
             "outbox": {
                 "class": {}, "commit": "1s", "keep_every": 10, "max_bytes": "256MiB", "policy": "drop_oldest",
