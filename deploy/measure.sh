@@ -14,7 +14,7 @@ done
 
 cargo build --release --quiet -p sedge --no-default-features
 dir=$(mktemp -d)
-cp target/release/sedge "$dir/sedge"
+cp "${CARGO_TARGET_DIR:-target}/release/sedge" "$dir/sedge"
 pids=()
 cleanup() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done

@@ -21,6 +21,8 @@ use crate::{AppendError, JournalError};
 const TERMINATOR: [u8; 8] = [0; 8];
 /// What is left free behind records: a mark and the terminator.
 const RESERVE: u64 = SMALLEST + TERMINATOR.len() as u64;
+/// What is held of records that are durable: for readers that keep up. Others read it from the disk.
+const RECENT: usize = 128 * 1024;
 /// What is gathered before it is written, where many are appended at once.
 const MOST_GATHERED: usize = 256 * 1024;
 /// New segments for one record: where sealing fails the next one begins full of what was to be sealed.
@@ -35,7 +37,8 @@ pub struct Options {
     pub segment_bytes: u32,
     /// Bytes of all segments. Four segments at least; one of them is for making others smaller.
     pub max_bytes: u64,
-    /// Bytes of the newest records that are held in memory, for readers that keep up, and where the disk fails.
+    /// Bytes of records that are held in memory until they are durable: where the disk fails. Of those that are, a few are held
+    /// for readers that keep up.
     pub memory_bytes: usize,
 }
 
@@ -447,6 +450,8 @@ impl Journal {
         let mut state = self.shared.state();
         state.syncs += 1;
         state.durable = state.head;
+        let durable = state.durable;
+        state.ring.forget(durable, RECENT);
         Ok(())
     }
 
@@ -608,7 +613,7 @@ impl Journal {
     fn zeroed(&self, epoch: u32) -> io::Result<Box<dyn DiskFile>> {
         let name = format::new_name(epoch);
         let file = self.shared.disk.open(&name, Mode::Create)?;
-        let zeros = [0; 64 * 1024];
+        let zeros = [0; 16 * 1024];
         let mut at = 0;
         while at < self.segment_bytes {
             let bytes = zeros.len().min((self.segment_bytes - at) as usize);

@@ -41,7 +41,12 @@ impl Ring {
 
     /// Those below a position, taken out.
     pub(crate) fn forget_below(&mut self, position: u64) {
-        while self.first().is_some_and(|first| first < position) {
+        self.forget(position, 0);
+    }
+
+    /// Lets the oldest go that are below a position, until no more than so many bytes are held.
+    pub(crate) fn forget(&mut self, below: u64, most: usize) {
+        while self.bytes > most && self.first().is_some_and(|first| first < below) {
             self.pop();
         }
     }

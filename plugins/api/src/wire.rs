@@ -16,6 +16,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::reading::{Frame, Sample};
 use crate::{Boot, Quality, Reading, Value};
 
 /// Up to here a whole number is exact in a double.
@@ -74,17 +75,95 @@ impl From<&Reading> for ReadingFrame {
             if sample.quality != Quality::Ok {
                 frame.q.push((name.clone(), sample.quality));
             }
-            let value = match &sample.value {
-                Ok(Value::Number(n)) if !n.is_finite() => Err("not_finite"),
-                Ok(value) => Ok(value.clone()),
-                Err(reason) => Err(reason.as_ref()),
-            };
+            let value = value_of(sample);
             if let Err(reason) = value {
                 frame.err.push((name.clone(), reason.into()));
             }
-            frame.fields.push((name, value.ok()));
+            frame.fields.push((name, value.ok().cloned()));
         }
         frame
+    }
+}
+
+/// A reading, written as its [`ReadingFrame`] is and without making one: for whoever writes many.
+///
+/// ```
+/// use sedge_plugin::wire::{AsFrame, ReadingFrame};
+/// use sedge_plugin::{Boot, Frame, Id, Reading, Taken};
+/// let mut frame = Frame::default();
+/// frame.push("temperature", 21.5);
+/// let taken = Taken { up_ms: 5000, wall_ms: None };
+/// let sensor = Id::new("air").unwrap();
+/// let reading = Reading { sensor, boot: Boot(7), seq: 1, taken, frame, origin: None };
+/// let (one, other) = (AsFrame(&reading), ReadingFrame::from(&reading));
+/// assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&other).unwrap());
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct AsFrame<'a>(pub &'a Reading);
+
+impl Serialize for AsFrame<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Reading { boot, seq, taken, frame, .. } = self.0;
+        let samples = Samples { frame, of: |sample| Some(FieldValue(value_of(sample).ok())) };
+        let reasons = Samples { frame, of: |sample| value_of(sample).err() };
+        let marks = Samples { frame, of: |sample| (sample.quality != Quality::Ok).then_some(sample.quality) };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("ts", &Wall(taken.wall_ms))?;
+        map.serialize_entry("seq", seq)?;
+        map.serialize_entry("boot", boot)?;
+        map.serialize_entry("fields", &samples)?;
+        if reasons.are_some() {
+            map.serialize_entry("err", &reasons)?;
+        }
+        if marks.are_some() {
+            map.serialize_entry("q", &marks)?;
+        }
+        if taken.wall_ms.is_none() {
+            map.serialize_entry("clock", "unsynced")?;
+            map.serialize_entry("up_ms", &taken.up_ms)?;
+        }
+        map.end()
+    }
+}
+
+/// The value of a sample, or why there is none.
+fn value_of(sample: &Sample) -> Result<&Value, &str> {
+    match &sample.value {
+        Ok(Value::Number(n)) if !n.is_finite() => Err("not_finite"),
+        Ok(value) => Ok(value),
+        Err(reason) => Err(reason),
+    }
+}
+
+/// What there is `of` some samples, by their fields.
+struct Samples<'a, V> {
+    frame: &'a Frame,
+    of: fn(&'a Sample) -> Option<V>,
+}
+
+impl<V> Samples<'_, V> {
+    fn are_some(&self) -> bool {
+        self.frame.samples.iter().any(|sample| (self.of)(sample).is_some())
+    }
+}
+
+impl<V: Serialize> Serialize for Samples<'_, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for sample in &self.frame.samples {
+            if let Some(what) = (self.of)(sample) {
+                map.serialize_entry(&*sample.field, &what)?;
+            }
+        }
+        map.end()
+    }
+}
+
+struct Wall(Option<i64>);
+
+impl Serialize for Wall {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        wall::serialize(&self.0, serializer)
     }
 }
 
@@ -195,7 +274,16 @@ impl<V: Item> Serialize for Written<'_, V> {
 
 impl Item for Option<Value> {
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
+        FieldValue(self.as_ref()).serialize(serializer)
+    }
+}
+
+/// A value as it is written, or null.
+struct FieldValue<'a>(Option<&'a Value>);
+
+impl Serialize for FieldValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
             None => serializer.serialize_none(),
             // A whole number without its `.0`, as every other program writes it.
             #[expect(clippy::cast_possible_truncation, reason = "whole, and within what is exact")]
@@ -224,7 +312,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Frame, Id, Taken};
+    use crate::{Id, Taken};
 
     fn reading(frame: Frame, wall_ms: Option<i64>) -> Reading {
         let taken = Taken { up_ms: 5000, wall_ms };
@@ -298,6 +386,24 @@ mod tests {
             };
             let text = serde_json::to_string(&frame).unwrap();
             prop_assert_eq!(serde_json::from_str::<ReadingFrame>(&text).unwrap(), frame);
+        }
+
+        #[test]
+        fn a_reading_is_written_as_its_frame_is(
+            samples in prop::collection::vec(("[a-z]{1,8}", prop::option::of(value()), any::<bool>()), 0..6),
+            wall_ms in prop::option::of(0_i64..4_000_000_000_000),
+        ) {
+            let mut frame = Frame::default();
+            for (field, value, stuck) in samples {
+                match value {
+                    Some(value) => frame.push(field, value),
+                    None => frame.missing(field, "crc"),
+                }
+                frame.samples.last_mut().unwrap().quality = if stuck { Quality::Stuck } else { Quality::Ok };
+            }
+            let reading = reading(frame, wall_ms);
+            let (one, other) = (AsFrame(&reading), ReadingFrame::from(&reading));
+            prop_assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&other).unwrap());
         }
 
         #[test]

@@ -22,9 +22,10 @@ use tokio::sync::watch;
 
 use crate::backoff::Backoff;
 use crate::choice::Choice;
-use crate::connection::{Driver, Line, Sleep, Source};
+use crate::connection::{Driver, Sleep, Source};
 use crate::desk::Desk;
 use crate::discovery::{self, Discovery};
+use crate::line::Line;
 use crate::link::{JSON, LinkOptions, Message, Qos};
 use crate::mirror::Mirror;
 use crate::nonces;

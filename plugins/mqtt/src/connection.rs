@@ -10,20 +10,23 @@
 //! A listener is called from the driver's task and must return at once; nothing here waits for a plugin, and a plugin
 //! that puts something into the outbox never waits for the broker.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sedge_plugin::journal::{Batch, Cause, Entry, Loss};
-use sedge_plugin::{BoxFuture, Clock, Cursor, Id};
-use tokio::sync::{Notify, watch};
+use sedge_plugin::journal::{Batch, Cause, Entry};
+use sedge_plugin::{BoxFuture, Clock, Cursor};
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use crate::asking::Asking;
 use crate::backoff::Backoff;
 use crate::choice::Choice;
-use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message, Qos};
-use crate::outbox::{Next, Outbox, Rank, Refused, Wish};
+use crate::course::{CUT_SUBSCRIBING, Course, Fetch, Heard, Kind, Sweep, kind};
+use crate::line::Line;
+use crate::link::{Ack, Fault, Incoming, Limits, Link, LinkEvent, LinkOptions, Message};
+use crate::outbox::{Next, Rank, Wish};
 use crate::packet::Version;
 use crate::wire::Topics;
 
@@ -45,9 +48,6 @@ const STEADY: Duration = Duration::from_secs(30);
 
 /// So many unsteady ones after another are no accident.
 const SUSPICIOUS: u32 = 3;
-
-/// So many connections that were cut between our SUBSCRIBE and its answer, one after another: without it, then.
-const CUT_SUBSCRIBING: u32 = 3;
 
 /// How long the broker may take to say what it has retained.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -82,125 +82,6 @@ pub(crate) struct Source {
     pub(crate) backlog_rate: u32,
     /// Where the journal stood when the bridge began, and when that was.
     pub(crate) began: (u64, Duration),
-}
-
-/// The way to the outbox.
-#[derive(Clone)]
-pub(crate) struct Line(Arc<Shared>);
-
-struct Shared {
-    outbox: Mutex<Outbox>,
-    changed: Notify,
-    closing: AtomicBool,
-    /// Whether the node has started: all of its components are known then.
-    started: AtomicBool,
-    /// Topics whose last message was refused.
-    refused: Mutex<BTreeSet<String>>,
-}
-
-impl Line {
-    /// Empty.
-    pub(crate) fn new(topics: Topics, qos: Qos) -> Self {
-        let outbox = Mutex::new(Outbox::new(topics, qos));
-        let (changed, refused) = (Notify::new(), Mutex::default());
-        let (closing, started) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(Shared { outbox, changed, closing, started, refused }))
-    }
-
-    /// Sets what is retained at a topic; nothing (empty) takes it back. Not any more once the line is closed.
-    pub(crate) fn state(&self, rank: Rank, topic: String, payload: Vec<u8>) {
-        if self.closing() {
-            return;
-        }
-        let refused = self.outbox().state(rank, topic.clone(), payload);
-        self.put(&topic, refused);
-    }
-
-    /// Publishes a result or an event.
-    pub(crate) fn message(&self, message: Message) {
-        let topic = message.topic.clone();
-        let outcome = self.outbox().message(message);
-        if outcome == Ok(true) {
-            warn!("More results and events wait than there is room for; the oldest are dropped.");
-        }
-        self.put(&topic, outcome.map(drop));
-    }
-
-    /// Publishes how far a call is, where nothing stands in the way.
-    pub(crate) fn progress(&self, message: Message) {
-        self.outbox().progress(message);
-        self.0.changed.notify_one();
-    }
-
-    /// Publishes an answer that costs nothing to give again.
-    pub(crate) fn refusal(&self, message: Message) {
-        let topic = message.topic.clone();
-        let outcome = self.outbox().refusal(message);
-        self.put(&topic, outcome);
-    }
-
-    /// Publishes the account of what is lost; one that still waits is replaced.
-    pub(crate) fn note(&self, message: Message, losses: Vec<Loss>) {
-        self.outbox().note(message, losses);
-        self.0.changed.notify_one();
-    }
-
-    /// The largest packet that the broker takes, as far as is known.
-    pub(crate) fn limit(&self) -> usize {
-        self.outbox().limit()
-    }
-
-    /// The node has started: what the broker has beyond its components is not of this node any more.
-    pub(crate) fn started(&self) {
-        self.0.started.store(true, Ordering::Release);
-        self.0.changed.notify_one();
-    }
-
-    /// The topics of a rank at which something is retained.
-    pub(crate) fn topics(&self, rank: Rank) -> Vec<String> {
-        self.outbox().topics(rank)
-    }
-
-    /// Whether the broker has what is retained at a topic as it is now.
-    pub(crate) fn has(&self, rank: Rank, topic: &str) -> bool {
-        self.outbox().has(rank, topic)
-    }
-
-    /// Publishes the state of some ranks once more.
-    pub(crate) fn again(&self, ranks: &[Rank]) {
-        self.outbox().again(ranks);
-        self.0.changed.notify_one();
-    }
-
-    /// Empties the outbox, says farewell and ends the driver; where there is no connection it ends at once.
-    pub(crate) fn close(&self) {
-        self.0.closing.store(true, Ordering::Release);
-        self.0.changed.notify_one();
-    }
-
-    fn put(&self, topic: &str, outcome: Result<(), Refused>) {
-        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        match outcome {
-            Ok(()) => {
-                self.0.changed.notify_one();
-                if refused.remove(topic) {
-                    info!(topic, "Messages are taken again.");
-                }
-            }
-            Err(error) if refused.len() < MAX_COMPLAINTS && refused.insert(topic.into()) => {
-                warn!(topic, %error, "A message was not taken; more of its kind are not told.");
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn closing(&self) -> bool {
-        self.0.closing.load(Ordering::Acquire)
-    }
-
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.0.outbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Keeps the connection, until the [`Line`] is closed.
@@ -281,8 +162,7 @@ impl<L: Listener> Driver<L> {
     async fn serve(&mut self, link: &mut Link, course: &mut Course) -> End {
         let mut limits: Option<Limits> = None;
         let mut steady: BoxFuture<'static, ()> = Box::pin(std::future::pending());
-        let mut complaints = BTreeSet::new();
-        let mut refusing: BTreeMap<Id, &'static str> = BTreeMap::new();
+        let mut heard = Heard::default();
         let mut sweep = Sweep::default();
         let mut leaving = false;
         let mut fetch = Fetch::default();
@@ -303,13 +183,13 @@ impl<L: Listener> Driver<L> {
             if !leaving {
                 // Alone, so that it is known what the connection is cut for.
                 if course.cut_subscribing == 0 || sweep.answered > 0 || self.line.closing() {
-                    self.hand_over(link, granted, &mut complaints);
+                    self.hand_over(link, granted, &mut heard.complaints);
                     self.fetch(&mut fetch);
                 }
                 if self.line.closing() && self.is_done(&fetch) {
                     leaving = link.publish(FAREWELL, self.farewell());
                 } else {
-                    self.begin_sweep(link, &mut sweep);
+                    self.begin_sweep(link, &mut sweep, &heard.asking, course);
                 }
             }
             let event = tokio::select! {
@@ -340,7 +220,7 @@ impl<L: Listener> Driver<L> {
                     course.unsteady = 0;
                     course.cut_subscribing = 0;
                     self.connected(course, granted);
-                    if let Some(reason) = refusing.values().next() {
+                    if let Some(reason) = heard.refusing.values().next() {
                         self.listener.refusing(Some(reason));
                     }
                     continue;
@@ -350,40 +230,59 @@ impl<L: Listener> Driver<L> {
                     GHOSTS.iter().for_each(|(_, kind)| link.unsubscribe(&self.every(kind)));
                     continue;
                 }
+                () = &mut heard.asking.time => {
+                    if sweep.unanswered > 0 {
+                        heard.asking.time = (self.sleep)(SWEEP);
+                    } else {
+                        ask(link, &heard.asking.again());
+                    }
+                    continue;
+                }
             };
-            match event {
-                LinkEvent::Answered(FAREWELL, _) => drop(link.part()),
-                LinkEvent::Answered(token, ack) => {
-                    self.answered(token, ack, &mut complaints, &mut refusing, course);
-                }
-                LinkEvent::Subscribed(granted) => {
-                    course.cut_subscribing = 0;
-                    if std::mem::take(&mut course.alone) {
-                        ask(link, &self.subscriptions[1..]);
-                    }
-                    // They are answered in the order in which they were asked for.
-                    if let Some(filter) = self.subscriptions.get(sweep.answered) {
-                        sweep.answered += 1;
-                        if !granted {
-                            complain(&mut complaints, filter, "the subscription was not granted");
-                        }
-                    } else if !granted {
-                        debug!("The broker does not let the node read what it has retained.");
-                    }
-                }
-                LinkEvent::Message(message) => {
-                    if let Some(message) = self.swept(message) {
-                        self.listener.message(message);
-                    }
-                }
-                LinkEvent::Up(_) => {}
-                LinkEvent::Parted => return End::Parted,
-                LinkEvent::Down(fault) => {
-                    course.ended(&fault, sweep.answered > 0);
-                    return End::Fault(fault);
-                }
+            // All that came at once is seen to before more is handed over.
+            let (mut next, mut end) = (Some(event), None);
+            while let Some(event) = next {
+                end = self.hear(event, link, &mut heard, &mut sweep, course);
+                next = end.is_none().then(|| link.ready()).flatten();
+            }
+            self.settle(&mut heard);
+            if let Some(end) = end {
+                return end;
             }
         }
+    }
+
+    fn hear(
+        &self,
+        event: LinkEvent,
+        link: &mut Link,
+        heard: &mut Heard,
+        sweep: &mut Sweep,
+        course: &mut Course,
+    ) -> Option<End> {
+        match event {
+            LinkEvent::Answered(FAREWELL, _) => drop(link.part()),
+            LinkEvent::Answered(token, ack) => self.answered(token, ack, heard, course),
+            LinkEvent::Subscribed(granted) => {
+                course.cut_subscribing = 0;
+                if std::mem::take(&mut course.alone) {
+                    ask(link, &self.subscriptions[1..]);
+                }
+                self.subscribed(granted, sweep, heard);
+            }
+            LinkEvent::Message(message) => {
+                if let Some(message) = self.swept(message) {
+                    self.listener.message(message);
+                }
+            }
+            LinkEvent::Up(_) => {}
+            LinkEvent::Parted => return Some(End::Parted),
+            LinkEvent::Down(fault) => {
+                course.ended(&fault, sweep.answered > 0);
+                return Some(End::Fault(fault));
+            }
+        }
+        None
     }
 
     /// The first thing that happens on a link; nothing where it is to be asked again.
@@ -423,14 +322,7 @@ impl<L: Listener> Driver<L> {
         }
     }
 
-    fn answered(
-        &self,
-        token: u64,
-        ack: Ack,
-        complaints: &mut BTreeSet<String>,
-        refusing: &mut BTreeMap<Id, &'static str>,
-        course: &Course,
-    ) {
+    fn answered(&self, token: u64, ack: Ack, heard: &mut Heard, course: &Course) {
         let error = match ack {
             Ack::Refused(error) => Some(error),
             Ack::Taken | Ack::NobodyListens => None,
@@ -438,10 +330,7 @@ impl<L: Listener> Driver<L> {
         let Some(answered) = self.line.outbox().answered(token) else { return };
         match error {
             None => {
-                answered
-                    .entries
-                    .iter()
-                    .for_each(|entry| self.source.cursor.done(entry.position..entry.position + 1));
+                heard.arrived.extend(answered.entries.iter().map(|entry| entry.position));
                 self.source.cursor.told(&answered.told);
             }
             // Another rule of the broker's may let them through later: they stay in the journal.
@@ -450,16 +339,18 @@ impl<L: Listener> Driver<L> {
         }
         match (answered.sensor, error) {
             (None, None) => {}
-            (None, Some(error)) => complain(complaints, &answered.topic, error),
+            (None, Some(error)) => complain(&mut heard.complaints, &answered.topic, error),
             (Some(sensor), Some(error)) => {
-                if refusing.is_empty() && course.connected {
+                if heard.refusing.is_empty() && course.connected {
                     self.listener.refusing(Some(error));
                 }
-                refusing.insert(sensor, error);
+                heard.refusing.insert(sensor, error);
             }
             (Some(sensor), None) => {
-                if refusing.remove(&sensor).is_some() && refusing.is_empty() && course.connected {
+                let was_refused = heard.refusing.remove(&sensor).is_some();
+                if was_refused && heard.refusing.is_empty() && course.connected {
                     self.listener.refusing(None);
+                    self.settle(heard);
                     let mut outbox = self.line.outbox();
                     let open = self.source.cursor.pending(0..outbox.live_next());
                     outbox.reopen(open);
@@ -468,9 +359,48 @@ impl<L: Listener> Driver<L> {
         }
     }
 
+    /// These have arrived; what stands side by side in the journal is told as one.
+    fn settle(&self, heard: &mut Heard) {
+        heard.arrived.sort_unstable();
+        for run in heard.arrived.chunk_by(|before, after| before + 1 == *after) {
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                self.source.cursor.done(*first..last + 1);
+            }
+        }
+        heard.arrived.clear();
+    }
+
+    /// One of our subscriptions was answered. They are answered in the order in which they were asked for.
+    fn subscribed(&self, granted: bool, sweep: &mut Sweep, heard: &mut Heard) {
+        let first = self.subscriptions.get(sweep.answered);
+        sweep.answered += usize::from(first.is_some());
+        let again = if first.is_none() { heard.asking.answered() } else { None };
+        match (first.cloned(), again) {
+            (None, None) => {
+                sweep.unanswered = sweep.unanswered.saturating_sub(1);
+                if !granted {
+                    debug!("The broker does not let the node read what it has retained.");
+                }
+            }
+            (Some(_), _) if granted => {}
+            (None, Some(topic)) if granted => info!(topic, "The subscription is granted now."),
+            (Some(filter), _) | (None, Some(filter)) => {
+                let error = "the subscription was not granted; it is asked for again";
+                complain(&mut heard.complaints, &filter, error);
+                if let Some(pause) = heard.asking.refused(filter) {
+                    heard.asking.time = (self.sleep)(pause);
+                }
+            }
+        }
+    }
+
     /// Asks what the broker has of the node, once all is there that should be.
-    fn begin_sweep(&self, link: &mut Link, sweep: &mut Sweep) {
+    fn begin_sweep(&self, link: &mut Link, sweep: &mut Sweep, asking: &Asking, course: &Course) {
+        // Not before the broker has answered to other subscriptions: one that cuts the connection at them would here too.
         let ready = !sweep.begun
+            && !course.deaf
+            && sweep.answered >= self.subscriptions.len()
+            && !asking.is_open()
             && self.line.0.started.load(Ordering::Acquire)
             && !self.line.closing()
             && self.line.outbox().is_settled();
@@ -478,7 +408,7 @@ impl<L: Listener> Driver<L> {
             sweep.begun = true;
             sweep.time = (self.sleep)(SWEEP);
             for (_, kind) in GHOSTS {
-                link.subscribe_retained(&self.every(kind));
+                sweep.unanswered += usize::from(link.subscribe_retained(&self.every(kind)));
             }
         }
     }
@@ -630,104 +560,6 @@ impl<L: Listener> Driver<L> {
             warn!(broker = %self.options.broker, error = %fault, "Not connected to the broker; trying again.");
         }
         self.listener.down(fault);
-    }
-}
-
-/// What is being read from the journal.
-struct Fetch {
-    wish: Option<Wish>,
-    batch: BoxFuture<'static, Batch>,
-    /// Whether it is waited for that the journal grows.
-    waits: bool,
-    grown: BoxFuture<'static, ()>,
-    /// Whether it is waited for that more of the backlog may go.
-    paced: bool,
-    pace: BoxFuture<'static, ()>,
-}
-
-impl Default for Fetch {
-    fn default() -> Self {
-        Self {
-            wish: None,
-            batch: Box::pin(std::future::pending()),
-            waits: false,
-            grown: Box::pin(std::future::pending()),
-            paced: false,
-            pace: Box::pin(std::future::pending()),
-        }
-    }
-}
-
-/// What the broker has of the node beyond its components.
-struct Sweep {
-    begun: bool,
-    /// When it has taken long enough.
-    time: BoxFuture<'static, ()>,
-    /// How many of the node's own subscriptions were answered, or left out.
-    answered: usize,
-}
-
-impl Default for Sweep {
-    fn default() -> Self {
-        Self { begun: false, time: Box::pin(std::future::pending()), answered: 0 }
-    }
-}
-
-/// How things have gone so far.
-#[derive(Default)]
-struct Course {
-    /// Whether it was said that there is a connection.
-    connected: bool,
-    /// The kind of fault that was said last, since then.
-    told: Option<Kind>,
-    /// Connections that ended soon after they began, one after another.
-    unsteady: u32,
-    /// Whether the broker of the last one would say why it ends one.
-    tells_why: bool,
-    /// Connections that ended between our SUBSCRIBE and its answer, one after another.
-    cut_subscribing: u32,
-    /// Whether this connection goes without the subscription to calls.
-    deaf: bool,
-    /// Whether the subscription to calls is to be answered before there is another one.
-    alone: bool,
-}
-
-impl Course {
-    /// A connection that was up has ended.
-    fn ended(&mut self, fault: &Fault, calls_answered: bool) {
-        if self.deaf {
-            // Once more with it: the broker may have learnt better.
-            self.cut_subscribing = CUT_SUBSCRIBING - 1;
-        } else if matches!(fault, Fault::Lost(_)) && !calls_answered {
-            self.cut_subscribing += 1;
-        }
-        if self.cut_subscribing >= CUT_SUBSCRIBING {
-            // It is known why.
-            self.unsteady = 0;
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Unreachable,
-    Lost,
-    Tls,
-    Login,
-    TakenOver,
-    Unsteady,
-    Protocol,
-}
-
-fn kind(fault: &Fault) -> Kind {
-    match fault {
-        Fault::Unreachable(_) => Kind::Unreachable,
-        Fault::Lost(_) => Kind::Lost,
-        Fault::Tls(_) => Kind::Tls,
-        Fault::Login(_) => Kind::Login,
-        Fault::TakenOver(_) => Kind::TakenOver,
-        Fault::Unsteady { .. } => Kind::Unsteady,
-        Fault::Protocol(_) => Kind::Protocol,
     }
 }
 

@@ -15,9 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::calls::{Key, Ledger, MAX_RUNNING, Print, Reply, Verdict};
-use crate::connection::{Line, Listener, Sleep};
+use crate::connection::{Listener, Sleep};
 use crate::discovery::Discovery;
 use crate::gate::{CallRules, Coming, Gate, Refusal, Who};
+use crate::line::Line;
 use crate::link::{Fault, Incoming, JSON, Message};
 use crate::lost::{self, Report};
 use crate::nonces::{Claim, Claims, Stale, claims};

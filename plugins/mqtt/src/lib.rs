@@ -14,16 +14,19 @@
 //! No sensor knows this crate; a node without a broker runs on. The client is in `link/`, on the
 //! bytes of `packet/`; nothing else knows either.
 
+mod asking;
 mod backoff;
 mod bridge;
 mod bucket;
 mod calls;
 mod choice;
 mod connection;
+mod course;
 mod desk;
 pub mod discovery;
 mod gate;
 mod import;
+mod line;
 mod link;
 mod lost;
 mod mirror;

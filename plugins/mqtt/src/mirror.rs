@@ -12,7 +12,7 @@ use sedge_plugin::directory::State;
 use sedge_plugin::{Context, PluginStatus, SensorDescriptor, Tool};
 use tokio::sync::Notify;
 
-use crate::connection::Line;
+use crate::line::Line;
 use crate::outbox::Rank;
 use crate::wire::{self, Health, Info, SensorFrame, Topics};
 

@@ -19,7 +19,7 @@ use sedge_plugin::Id;
 use sedge_plugin::journal::{Batch, Entry, Loss};
 
 use crate::link::{JSON, MAX_PACKET_BYTES, Message, Qos};
-use crate::wire::{self, ReadingFrame, Topics};
+use crate::wire::{self, AsFrame, Topics};
 
 /// Results and events that may wait; as many refusals.
 const MAX_MESSAGES: usize = 256;
@@ -38,6 +38,9 @@ const MAX_BATCH_BYTES: usize = 64 * 1024;
 /// Readings that are asked for at a time: the news, and the backlog.
 const MOST_NEWS: usize = 256;
 const MOST_BACKLOG: usize = 1000;
+
+/// Messages of the backlog that may be on their way: far larger than others, and the news need room beside them.
+const MOST_LOTS: usize = 10;
 
 /// After so many connections that broke with it, a message is sent with nothing beside it.
 const SUSPECT: u8 = 2;
@@ -300,10 +303,11 @@ impl Outbox {
 
     /// What to read from the journal, whose next reading will stand at `head`.
     pub(crate) fn wish(&self, head: u64) -> Option<Wish> {
-        if self.live.is_empty() && self.live_next < head {
+        // Before the last of them has gone, so that reading and sending go on side by side.
+        if self.live.len() <= MOST_NEWS / 2 && self.live_next < head {
             return Some(Wish { range: self.live_next..head, most: MOST_NEWS, news: true });
         }
-        let range = self.open.front().filter(|_| self.lots.is_empty())?.clone();
+        let range = self.open.front().filter(|_| self.lots.len() <= MOST_LOTS / 2)?.clone();
         Some(Wish { range, most: MOST_BACKLOG, news: false })
     }
 
@@ -344,7 +348,7 @@ impl Outbox {
         let room = MAX_BATCH_BYTES.min(self.limit.saturating_sub(self.topics.backlog(sensor).len() + 64));
         let mut lot: Option<Lot> = None;
         for entry in entries {
-            let payload = wire::json(&ReadingFrame::from(&*entry.reading));
+            let payload = wire::json(&AsFrame(&entry.reading));
             let suspect = self.is_suspect(entry.position);
             // The closing bracket takes the place of a comma.
             let fits = |lot: &mut Lot| {
@@ -374,7 +378,8 @@ impl Outbox {
 
     /// What to publish next, with the token for [`answered`](Self::answered).
     pub(crate) fn next(&mut self) -> Next {
-        if self.flying.values().any(|flying| self.flies_alone(flying)) {
+        // What flies alone has nothing beside it.
+        if self.flying.len() == 1 && self.flying.values().any(|flying| self.flies_alone(flying)) {
             return Next::Nothing;
         }
         let Some((message, flying)) = self.head() else { return Next::Nothing };
@@ -429,11 +434,11 @@ impl Outbox {
         }
         if let Some(entry) = self.live.pop_front_if(|_| !suspect) {
             let topic = self.topics.reading(&entry.reading.sensor);
-            let payload = wire::json(&ReadingFrame::from(&*entry.reading));
+            let payload = wire::json(&AsFrame(&entry.reading));
             let message = Message { topic, payload, qos: self.qos, content_type: JSON, ..Message::default() };
             return Some((message, Flying::Live(entry)));
         }
-        if self.allowance == Some(0) {
+        if self.allowance == Some(0) || self.flying_lots() >= MOST_LOTS {
             return None;
         }
         let Lot { sensor, entries, mut payload } = self.lots.pop_front()?;
@@ -444,6 +449,10 @@ impl Outbox {
             Message { topic, payload, content_type: JSON, ..Message::default() },
             Flying::Backlog(sensor, entries),
         ))
+    }
+
+    fn flying_lots(&self) -> usize {
+        self.flying.values().filter(|flying| matches!(flying, Flying::Backlog(..))).count()
     }
 
     fn dirty_state(&mut self) -> Option<(Message, Flying)> {

@@ -17,8 +17,12 @@ use super::thin::Thinned;
 use super::times::Times;
 use super::{Item, RECENT, Shared, lock};
 
-/// How often places, ledger and times are written, and the disk is tried again.
+/// How often ledger and times are written where they have changed, and the disk is tried again.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// How often places are written. They change all the time, and cost a block and a flush each; an older one costs readings that
+/// come twice after a crash, and nothing else.
+const PLACES: Duration = Duration::from_secs(5);
 
 /// How often readings that are too old are looked for.
 const AGES: Duration = Duration::from_secs(60);
@@ -36,6 +40,7 @@ pub(super) struct Keeper {
     /// When what was written is to be committed.
     due: Option<Instant>,
     beat: Instant,
+    places: Instant,
     ages: Instant,
     /// Since when the wall clock goes with the clock that never jumps; what it said then.
     steady: Option<(Duration, i64)>,
@@ -44,7 +49,15 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, journal: Journal) -> Self {
         let now = Instant::now();
-        Self { shared, journal, due: None, beat: now + BEAT, ages: now + AGES, steady: None }
+        Self {
+            shared,
+            journal,
+            due: None,
+            beat: now + BEAT,
+            places: now + PLACES,
+            ages: now + AGES,
+            steady: None,
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -62,6 +75,10 @@ impl Keeper {
             if last || self.beat <= now {
                 self.beat = now + BEAT;
                 self.beat();
+            }
+            if last || self.places <= now {
+                self.places = now + PLACES;
+                self.save_places();
             }
             if self.ages <= now {
                 self.ages = now + AGES;
@@ -190,19 +207,23 @@ impl Keeper {
             }
             changed
         });
-        if let Err(error) = self.save() {
-            warn!(%error, "The places of the journal's readers were not written: after a restart readings come twice.");
+        if let Err(error) = self.save_ledger().and_then(|()| self.save_times()) {
+            warn!(%error, "The ledger of losses was not written.");
         }
     }
 
-    /// The ledger before the places: what is lost must not be taken for delivered.
-    fn save(&self) -> std::io::Result<()> {
-        self.save_ledger()?;
-        for place in self.shared.places() {
-            place.store(&self.shared)?;
-        }
+    fn save_times(&self) -> std::io::Result<()> {
         let times = lock(&self.shared.times).take_bytes();
         times.map_or(Ok(()), |times| Times::write(&*self.shared.disk, &times))
+    }
+
+    /// The ledger before the places: what is lost must not be taken for delivered.
+    fn save_places(&self) {
+        let store = |place: &Arc<Place>| place.store(&self.shared);
+        let saved = self.save_ledger().and_then(|()| self.shared.places().iter().try_for_each(store));
+        if let Err(error) = saved {
+            warn!(%error, "The places of the journal's readers were not written: after a restart readings come twice.");
+        }
     }
 
     fn save_ledger(&self) -> std::io::Result<()> {

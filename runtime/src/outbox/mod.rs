@@ -242,8 +242,7 @@ impl Recorder for Outbox {
     fn record(&self, reading: Arc<Reading>) -> BoxFuture<'_, ()> {
         let shared = &self.0;
         let each = shared.rules.load().of(&reading.sensor).commits_each;
-        let (safe, told) =
-            if each { oneshot::channel() } else { (oneshot::channel().0, oneshot::channel().1) };
+        let (safe, told) = each.then(oneshot::channel).unzip();
         let waiting = {
             let mut queue = lock(&shared.queue);
             if queue.items.len() >= MOST_WAITING || queue.closed {
@@ -251,16 +250,19 @@ impl Recorder for Outbox {
                 shared.lose_unplaced(&reading, Cause::Disk);
                 return Box::pin(std::future::ready(()));
             }
-            queue.items.push_back(Item { reading, safe: each.then_some(safe) });
+            queue.items.push_back(Item { reading, safe });
             queue.items.len()
         };
-        shared.filled.notify_one();
+        // Where there was something already the thread is at work, and sees to this one without being woken.
+        if waiting == 1 {
+            shared.filled.notify_one();
+        }
         if !each && waiting < WAITING {
             return Box::pin(std::future::ready(()));
         }
         Box::pin(async move {
             let safe = async {
-                if each {
+                if let Some(told) = told {
                     // An error means that the thread has ended: nobody is left to wait for.
                     let _ = told.await;
                 }

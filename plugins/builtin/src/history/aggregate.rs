@@ -225,7 +225,7 @@ mod tests {
         let mut frame = Frame::default();
         frame.push("x", value);
         let taken = Taken { up_ms: 0, wall_ms };
-        Reading { sensor: Id::new("a").unwrap(), boot: Boot(1), seq: 1, taken, frame }
+        Reading { sensor: Id::new("a").unwrap(), boot: Boot(1), seq: 1, taken, frame, origin: None }
     }
 
     fn of(text: &str, readings: &[Reading]) -> Vec<(i64, Value, u64)> {

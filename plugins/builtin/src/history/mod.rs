@@ -220,7 +220,14 @@ mod tests {
             frame.push("level", n);
             let sensor = Id::new(if n % 2 == 0 { "tank" } else { "well" }).unwrap();
             let taken = Taken { up_ms: 0, wall_ms: Some(WALL + i64::from(n) * 10_000) };
-            node.journal().put(Reading { sensor, boot: Boot(1), seq: u64::from(n), taken, frame });
+            node.journal().put(Reading {
+                sensor,
+                boot: Boot(1),
+                seq: u64::from(n),
+                taken,
+                frame,
+                origin: None,
+            });
         }
         node.clock().set_wall(Some(WALL + 100_000));
         let history = block_on(History::setup(&(), node.context("history"))).unwrap();

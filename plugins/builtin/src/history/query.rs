@@ -125,7 +125,7 @@ mod tests {
             frame.push(if sensor == "a" { "x" } else { "y" }, 1);
             let taken = Taken { up_ms: 0, wall_ms };
             let sensor = Id::new(sensor).unwrap();
-            node.journal().put(Reading { sensor, boot: Boot(1), seq, taken, frame });
+            node.journal().put(Reading { sensor, boot: Boot(1), seq, taken, frame, origin: None });
         }
         let mut seqs = Vec::new();
         let history = node.context("x").history().unwrap();

@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use self::known::{Known, Missed};
-use crate::connection::Line;
+use crate::line::Line;
 use crate::link::{Incoming, JSON, Message};
 use crate::outbox::Rank;
 use crate::wire::{self, ONLINE, ReadingFrame, Topics};

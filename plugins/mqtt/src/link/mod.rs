@@ -43,7 +43,7 @@ pub(crate) use tls::TlsFiles;
 pub(crate) const MAX_PACKET_BYTES: usize = 256 * 1024;
 
 /// Publishes that may wait for their acknowledgement.
-pub(crate) const WINDOW: usize = 50;
+pub(crate) const WINDOW: usize = 100;
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -235,6 +235,11 @@ impl Link {
                 Phase::Over => return std::future::pending().await,
             }
         }
+    }
+
+    /// What has happened already.
+    pub(crate) fn ready(&mut self) -> Option<LinkEvent> {
+        self.ready.pop_front()
     }
 
     fn end(&mut self, fault: Fault) {

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 use tracing::warn;
 
@@ -115,7 +115,10 @@ impl Open {
         if let Some(id) = self.given.take() {
             packet::puback(&mut self.session.out, id);
         }
-        if self.take(ready)? {
+        // All that was read, up to a message: that one is acknowledged when it was given.
+        let before = ready.len();
+        while self.given.is_none() && self.take(ready)? {}
+        if ready.len() > before {
             return Ok(());
         }
         let moved = poll_fn(|cx| self.poll(cx)).await;
@@ -266,14 +269,7 @@ impl Open {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let buffer = self.frames.buffer();
-        let start = buffer.len();
-        let room = buffer.capacity();
-        buffer.resize(room, 0);
-        let mut into = ReadBuf::new(&mut buffer[start..]);
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut into);
-        let count = into.filled().len();
-        buffer.truncate(start + count);
-        outcome.map_ok(|()| count)
+        // It keeps nothing between two looks.
+        std::pin::pin!(self.stream.read_buf(self.frames.buffer())).poll(cx)
     }
 }

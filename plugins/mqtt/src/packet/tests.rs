@@ -233,6 +233,10 @@ fn another_codec_reads_what_we_ask_for() {
     subscribe(&mut bytes, Version::V3, 8, "a/#", true);
     let rumqttc::Packet::Subscribe(subscribe3) = read_old(&bytes) else { panic!("a subscribe") };
     assert_eq!((subscribe3.pkid, subscribe3.filters[0].path.as_str()), (8, "a/#"));
+    assert_eq!(
+        (filter.qos, subscribe3.filters[0].qos),
+        (rumqttc::v5::mqttbytes::QoS::AtLeastOnce, rumqttc::QoS::AtMostOnce)
+    );
     bytes.clear();
     unsubscribe(&mut bytes, Version::V5, 9, "a");
     assert!(matches!(read_new(&bytes), new::Packet::Unsubscribe(it) if it.pkid == 9 && it.filters == ["a"]));

@@ -137,10 +137,15 @@ pub fn puback(out: &mut Vec<u8>, id: u16) {
     short(out, id);
 }
 
-/// Appends a SUBSCRIBE with QoS 1. With `as_published` a message keeps its mark of being retained (MQTT 5).
+/// Appends a SUBSCRIBE. With `as_published` a message keeps its mark of being retained (MQTT 5).
+///
+/// With QoS 1 on MQTT 5. On 3.1.1 every session of ours ends with its connection, so that an acknowledgement would
+/// save nothing; to clusters that speak only that version it is a queue on their disks, made anew with every connection.
+/// RabbitMQ 3.10 cuts the connection where the member that has that queue is down, and NATS refuses while it chooses a leader.
 pub fn subscribe(out: &mut Vec<u8>, version: Version, id: u16, filter: &str, as_published: bool) {
     let retained = if version == Version::V5 && as_published { 0x08 } else { 0 };
-    request(out, version, kind::SUBSCRIBE, id, filter, Some(0x01 | retained));
+    let qos = u8::from(version == Version::V5);
+    request(out, version, kind::SUBSCRIBE, id, filter, Some(qos | retained));
 }
 
 /// Appends an UNSUBSCRIBE.

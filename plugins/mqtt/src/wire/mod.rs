@@ -21,7 +21,7 @@ mod topics;
 pub use call::{Answer, MAX_ID_BYTES, Request, RequestError, ResultFrame};
 pub use encoding::Encoding;
 pub use node::{Event, Health, Info, PluginSummary, SensorFrame, Severity};
-pub use sedge_plugin::wire::ReadingFrame;
+pub use sedge_plugin::wire::{AsFrame, ReadingFrame};
 pub(crate) use sedge_plugin::wire::{boot, wall};
 pub(crate) use sign::is_usable;
 pub use sign::{MAX_VALIDITY_S, Nonce, Signature, Signed, Signer, SignerError};

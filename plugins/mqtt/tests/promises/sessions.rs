@@ -7,6 +7,8 @@ use sedge_mqtt::{Broker as At, Scheme, Settings, Version};
 use sedge_plugin::{Plugin, Progress};
 use serde_json::json;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::support::authority::Authority;
 use super::support::brokers::{Broker, Kind, reserved};
@@ -89,6 +91,55 @@ async fn a_broker_that_cuts_the_connection_at_the_subscription_gets_the_readings
     let mut home_assistant = V5::connect(broker.address, "home-assistant").await;
     home_assistant.publish("homeassistant/status", "online", QoS::AtLeastOnce, false).await;
     while !watcher.message().await.text().contains("\"seq\":95") {}
+}
+
+/// A broker that grants nothing at first: a cluster that is choosing a leader.
+async fn undecided(listener: TcpListener, refusals: usize) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut asked = 0;
+    loop {
+        let first = stream.read_u8().await.unwrap();
+        let mut length = 0;
+        for shift in [0, 7, 14] {
+            let digit = usize::from(stream.read_u8().await.unwrap());
+            length |= (digit & 0x7f) << shift;
+            if digit < 0x80 {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        let answer = match first {
+            0x10 => vec![0x20, 2, 0, 0],
+            0x82 => {
+                asked += 1;
+                vec![0x90, 3, body[0], body[1], if asked > refusals { 0 } else { 0x80 }]
+            }
+            0x32 | 0x33 => {
+                let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
+                vec![0x40, 2, body[2 + topic], body[3 + topic]]
+            }
+            _ => continue,
+        };
+        stream.write_all(&answer).await.unwrap();
+        if first == 0x82 && asked > refusals {
+            let (topic, call) = ("sedge/v1/pi/tool/echo/call", r#"{"args":{}}"#);
+            let length = u8::try_from(2 + topic.len() + call.len()).unwrap();
+            let publish = [&[0x30, length, 0, topic.len() as u8], topic.as_bytes(), call.as_bytes()].concat();
+            stream.write_all(&publish).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_to_calls_that_was_not_granted_is_asked_for_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let broker = tokio::spawn(undecided(listener, 3));
+    let node = Node::with(address, directory("pi"), v3()).await;
+    node.hurry();
+    node.until_begun(1).await;
+    broker.abort();
 }
 
 async fn the_next_broker_is_taken_when_the_first_one_is_gone_and_nothing_is_lost(broker: Broker) {
