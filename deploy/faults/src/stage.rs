@@ -12,12 +12,15 @@ use crate::node::{Node, STEM, Setup};
 use crate::oracle::{Accepted, Life, Question, Verdict, judge};
 use crate::proxy::{Gate, Proxy};
 use crate::stored::Stored;
-use crate::tally::{Seen, Tally};
+use crate::tally::Tally;
 use crate::tap::{Count, Tap};
 use crate::witness::Witness;
 
 /// How long readings may take to come where nothing is broken; generous, for a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at whether anything is missing.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Lines of the node's log that are shown where a promise was broken.
 const LOG_LINES: usize = 15;
@@ -285,30 +288,36 @@ impl Stage {
 
     /// Waits until nothing is missing, or nothing more comes; ends the node in good order; has it judged.
     async fn finish(&mut self, enough: u64) -> Result<(), Trouble> {
-        let died = self.broker_died;
-        let complete = |tally: &Tally| {
-            tally.holes() <= tally.named() || died && missing(tally, &self.tap) <= tally.named()
-        };
         // What does not come is the oracle's business.
-        let _ = self.witness.wait("nothing missing", PATIENCE, |tally, _| complete(tally)).await;
+        let patience = Instant::now() + PATIENCE;
+        while !self.verdict(enough, None).is_kept() && Instant::now() < patience {
+            tokio::time::sleep(PAUSE).await;
+        }
         if let Some(node) = self.node.take() {
             node.stop().await?;
         }
         self.witness.catch_up(PATIENCE).await?;
-        let (seen, acknowledged) = (self.witness.tally(), self.tap.tally());
         let stored = Stored::of(&self.setup, self.folder.path()).await?;
-        let accepted: Vec<&dyn Accepted> = stored.iter().map(|stored| stored as &dyn Accepted).collect();
-        self.outcome.verdict = judge(&Question {
+        self.outcome.verdict = self.verdict(enough, stored.as_ref());
+        Ok(())
+    }
+
+    /// What the oracle says of what there is now.
+    fn verdict(&self, enough: u64, stored: Option<&Stored>) -> Verdict {
+        let (seen, acknowledged) = (self.witness.tally(), self.tap.tally());
+        // What stands in the journal and waits there is not lost; the next start sends it.
+        let due = stored.filter(|stored| stored.unseen(&seen) > stored.waiting);
+        let accepted: Vec<&dyn Accepted> = due.iter().map(|stored| *stored as &dyn Accepted).collect();
+        judge(&Question {
             seen: &seen,
-            acknowledged: died.then_some(&acknowledged),
+            acknowledged: self.broker_died.then_some(&acknowledged),
             lives: &self.lives,
             sensors: &self.setup.sensors,
             every: i64::try_from(self.setup.every.as_millis()).unwrap_or(i64::MAX),
             accepted: &accepted,
-            ledger: stored.as_ref().map_or(&[], |stored| &stored.losses),
+            ledger: stored.map_or(&[], |stored| &stored.losses),
             enough,
-        });
-        Ok(())
+        })
     }
 
     /// The end of the node's log.
@@ -318,19 +327,6 @@ impl Stage {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
-}
-
-/// How many readings neither the subscriber has nor the broker has acknowledged.
-fn missing(seen: &Tally, tap: &Tap) -> u64 {
-    let acknowledged = tap.tally();
-    let of = |(stream, of_seen): (&crate::frames::Stream, &Seen)| {
-        let there = acknowledged.streams.get(stream);
-        let has = |seq: &u64| {
-            of_seen.readings.contains_key(seq) || there.is_some_and(|there| there.readings.contains_key(seq))
-        };
-        (1..=of_seen.last()).filter(|seq| !has(seq)).count() as u64
-    };
-    seen.streams.iter().map(of).sum()
 }
 
 /// The wall clock.

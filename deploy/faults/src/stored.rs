@@ -6,8 +6,8 @@
 //! ```
 //! use sedge_faults::{oracle::Accepted, stored::Stored};
 //! let line = r#"{"sensor":"s1","boot":"0000002a","seq":3,"ts":null,"fields":{}}"#;
-//! let stored = Stored::read(line.as_bytes(), br#"{"losses":[]}"#).unwrap();
-//! assert_eq!(stored.accepted().len(), 1);
+//! let stored = Stored::read(line.as_bytes(), br#"{"readers":[{"reader":"mqtt","pending":1}],"losses":[]}"#).unwrap();
+//! assert_eq!((stored.accepted().len(), stored.waiting), (1, 1));
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,11 +20,14 @@ use crate::Trouble;
 use crate::frames::{Loss, Stream, loss, reading};
 use crate::node::Setup;
 use crate::oracle::Accepted;
+use crate::tally::Tally;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Stored {
     accepted: BTreeMap<Stream, BTreeSet<u64>>,
+    /// Readings that wait in it for whoever has not had them.
+    pub waiting: u64,
     /// What the node says is lost.
     pub losses: Vec<Loss>,
 }
@@ -58,6 +61,16 @@ impl Stored {
         Self::read(&readings.stdout, &status.stdout).map(Some).map_err(Trouble::about("the node's journal"))
     }
 
+    /// How many of its readings did not come.
+    pub fn unseen(&self, seen: &Tally) -> u64 {
+        let unseen = |(stream, numbers): (&Stream, &BTreeSet<u64>)| {
+            let came = seen.streams.get(stream);
+            let is_new = |seq: &&u64| !came.is_some_and(|came| came.readings.contains_key(seq));
+            numbers.iter().filter(is_new).count() as u64
+        };
+        self.accepted.iter().map(unseen).sum()
+    }
+
     /// Reads the answers.
     ///
     /// # Errors
@@ -72,6 +85,9 @@ impl Stored {
             stored.accepted.entry(known.stream).or_default().insert(known.seq);
         }
         let status: Json = serde_json::from_slice(status)?;
+        let readers = status.get("readers").and_then(Json::as_array).ok_or(io::ErrorKind::InvalidData)?;
+        let pending = readers.iter().map(|reader| reader.get("pending").and_then(Json::as_u64));
+        stored.waiting = pending.sum::<Option<u64>>().ok_or(io::ErrorKind::InvalidData)?;
         let losses = status.get("losses").and_then(Json::as_array).ok_or(io::ErrorKind::InvalidData)?;
         let losses: Option<Vec<Loss>> = losses.iter().map(loss).collect();
         stored.losses = losses.ok_or(io::ErrorKind::InvalidData)?;

@@ -307,6 +307,28 @@ impl Loss {
         }
         true
     }
+
+    /// Takes a reading out again that has arrived after all. Says whether it stood here; where runs were joined nobody can tell,
+    /// and it stays. The times stay as they are.
+    pub fn take_back(&mut self, seq: u64) -> bool {
+        let Some(at) = self.seqs.iter().position(|&(first, last)| (first..=last).contains(&seq)) else {
+            return false;
+        };
+        if self.joined || self.seqs.len() == MAX_RUNS {
+            return false;
+        }
+        let (first, last) = self.seqs.remove(at);
+        let rest = [(first, seq.wrapping_sub(1)), (seq + 1, last)];
+        self.seqs.splice(
+            at..at,
+            rest.into_iter().filter(|&(from, to)| {
+                (first..=last).contains(&from) && (first..=last).contains(&to) && from <= to
+            }),
+        );
+        self.count -= 1;
+        self.told = self.told.min(self.count);
+        true
+    }
 }
 
 /// Runs of numbers that one loss lists.
@@ -350,6 +372,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_taken_back_was_never_there(
+            seqs in prop::collection::btree_set(0_u64..60, 0..40), back in prop::collection::vec(0_u64..60, 0..40),
+        ) {
+            let (mut loss, mut never) = (loss(), loss());
+            seqs.iter().for_each(|&seq| _ = loss.add(seq, None));
+            for &seq in &back {
+                let stood = loss.seqs.iter().any(|(a, b)| (a..=b).contains(&&seq));
+                prop_assert_eq!(loss.take_back(seq), stood);
+            }
+            seqs.iter().filter(|seq| !back.contains(seq)).for_each(|&seq| _ = never.add(seq, None));
+            prop_assert_eq!(loss, never);
+        }
+
         #[test]
         fn the_runs_are_the_numbers_and_bounded(seqs in prop::collection::btree_set(0_u64..300, 0..200)) {
             let mut loss = loss();

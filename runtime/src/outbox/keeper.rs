@@ -303,7 +303,7 @@ impl Keeper {
                     Policy::DropOldest | Policy::Refuse => Cause::Full,
                 };
                 for place in places.iter().filter(|place| !place.has_done(*position)) {
-                    ledger.add(&place.reader, reading, cause);
+                    lose(&mut ledger, place, *position, reading, cause);
                 }
             }
             ledger.let_go(&plan.gone());
@@ -329,7 +329,7 @@ impl Keeper {
         let mut ledger = lock(&self.shared.ledger);
         self.each_record(first..range.end, |position, record| {
             for place in places.iter().filter(|place| !place.has_done(position)) {
-                ledger.add(&place.reader, &record.reading, cause);
+                lose(&mut ledger, place, position, &record.reading, cause);
                 lost = true;
             }
         });
@@ -345,7 +345,7 @@ impl Keeper {
         for (position, bytes) in records {
             let Ok(record) = Record::decode(bytes) else { continue };
             for place in places.iter().filter(|place| !place.has_done(position)) {
-                lock(&self.shared.ledger).add(&place.reader, &record.reading, cause);
+                lose(&mut lock(&self.shared.ledger), place, position, &record.reading, cause);
                 place.done(position..position + 1);
             }
         }
@@ -402,5 +402,13 @@ impl Keeper {
             return None;
         }
         (up.saturating_sub(since) >= TRUST).then_some(wall)
+    }
+}
+
+/// Puts a reading that a reader does not have into the ledger; what it has in its hands may arrive after all.
+fn lose(ledger: &mut Ledger, place: &Place, position: u64, reading: &Reading, cause: Cause) {
+    match place.was_given(position) {
+        true => ledger.add_in_hand(position, &place.reader, reading, cause),
+        false => ledger.add(&place.reader, reading, cause),
     }
 }

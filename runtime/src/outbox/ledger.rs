@@ -3,11 +3,12 @@
 //! It is on disk before the readings are gone. Until they are, it remembers which are to go: after a power cut between the two
 //! they count as gone, so that nothing is both delivered and lost.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sedge_journal::{Disk, Mode, replace};
 use sedge_plugin::journal::{Cause, Loss};
-use sedge_plugin::{Id, Reading};
+use sedge_plugin::{Boot, Id, Reading};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -15,6 +16,9 @@ const FILE: &str = "ledger.json";
 
 /// Losses that are told apart; beyond it the oldest that were told are joined, without their numbers.
 const MAX_LOSSES: usize = 500;
+
+/// Lost readings that a reader may have in its hands, and whose places are remembered.
+const LATELY: usize = 4096;
 
 /// Bytes of the file that are read; what we write is far below it.
 const MAX_BYTES: usize = 4 << 20;
@@ -25,6 +29,9 @@ pub(crate) struct Ledger {
     /// Positions that are to be removed from the journal, or are removed already.
     gone: Vec<(u64, u64)>,
     losses: Vec<Loss>,
+    /// Of those that went last what a reader had in its hands, by place: it may arrive after all.
+    #[serde(skip)]
+    lately: BTreeMap<(u64, Id), (Id, Boot, u64, Cause)>,
     #[serde(skip)]
     dirty: bool,
 }
@@ -45,19 +52,42 @@ impl Ledger {
         self.dirty |= loss.add(reading.seq, reading.taken.wall_ms);
     }
 
+    /// The same of one that stood at a place in the journal, and that the reader has in its hands.
+    pub(crate) fn add_in_hand(&mut self, position: u64, reader: &Id, reading: &Reading, cause: Cause) {
+        self.add(reader, reading, cause);
+        let of = (reading.sensor.clone(), reading.boot, reading.seq, cause);
+        self.lately.insert((position, reader.clone()), of);
+        if self.lately.len() > LATELY {
+            self.lately.pop_first();
+        }
+    }
+
+    /// These have arrived at a reader: what stands here of them is not lost.
+    pub(crate) fn arrived(&mut self, reader: &Id, positions: Range<u64>) {
+        let known = (positions.start, reader.clone())..;
+        let within = self.lately.range(known).take_while(|((position, _), _)| *position < positions.end);
+        let keys: Vec<(u64, Id)> =
+            within.map(|(key, _)| key).filter(|(_, of)| of == reader).cloned().collect();
+        for key in keys {
+            let Some((sensor, boot, seq, cause)) = self.lately.remove(&key) else { continue };
+            let fits = |loss: &&mut Loss| {
+                (&loss.reader, loss.sensor.as_ref(), loss.boot, loss.cause)
+                    == (reader, Some(&sensor), Some(boot), cause)
+            };
+            if let Some(loss) = self.losses.iter_mut().find(fits) {
+                self.dirty |= loss.take_back(seq);
+            }
+        }
+        self.losses.retain(|loss| loss.count > 0);
+    }
+
     /// Adds readings of which nobody knows any more what they were.
     pub(crate) fn add_unknown(&mut self, reader: &Id, count: u64, cause: Cause) {
         self.entry(reader, None, None, cause).count += count;
         self.dirty = true;
     }
 
-    fn entry(
-        &mut self,
-        reader: &Id,
-        sensor: Option<&Id>,
-        boot: Option<sedge_plugin::Boot>,
-        cause: Cause,
-    ) -> &mut Loss {
+    fn entry(&mut self, reader: &Id, sensor: Option<&Id>, boot: Option<Boot>, cause: Cause) -> &mut Loss {
         let fits = |loss: &Loss| {
             (&loss.reader, loss.sensor.as_ref(), loss.boot, loss.cause) == (reader, sensor, boot, cause)
         };
@@ -129,7 +159,8 @@ impl Ledger {
             if let Some(loss) = self.losses.iter_mut().find(same)
                 && loss.told < told.count
             {
-                loss.told = told.count;
+                // Some may have arrived after all.
+                loss.told = told.count.min(loss.count);
                 self.dirty = true;
             }
         }
@@ -226,6 +257,27 @@ mod tests {
             ledger.add(&id("mqtt"), &reading("air", 1, seq), Cause::Full);
         }
         assert_eq!(ledger.losses(None)[0].count, 2);
+    }
+
+    #[test]
+    fn a_reading_that_arrives_after_its_room_was_needed_is_not_lost() {
+        let (mut ledger, mqtt, card) = (Ledger::default(), id("mqtt"), id("card"));
+        for seq in 1..=9 {
+            for reader in [&mqtt, &card] {
+                ledger.add_in_hand(100 + seq, reader, &reading("air", 1, seq), Cause::Full);
+            }
+        }
+        ledger.arrived(&mqtt, 104..107);
+        ledger.arrived(&mqtt, 104..107);
+        assert_eq!(ledger.losses(Some(&mqtt))[0].seqs, [(1, 3), (7, 9)]);
+        assert_eq!((ledger.losses(Some(&mqtt))[0].count, ledger.losses(Some(&card))[0].count), (6, 9));
+        let told = ledger.untold(&card);
+        ledger.arrived(&card, 109..200);
+        ledger.told(&told);
+        ledger.add_in_hand(200, &card, &reading("air", 1, 20), Cause::Full);
+        assert_eq!(ledger.untold(&card)[0].count, 9, "one more than was told");
+        ledger.arrived(&mqtt, 0..1000);
+        assert_eq!(ledger.losses(Some(&mqtt)), [], "all of it arrived");
     }
 
     #[test]

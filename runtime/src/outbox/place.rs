@@ -31,6 +31,8 @@ pub(crate) struct Place {
 
 struct State {
     done: Ranges,
+    /// What the reader was ever given since the start: it may have it in its hands.
+    given: Ranges,
     stored: Done,
     dirty: bool,
 }
@@ -53,7 +55,10 @@ impl Place {
         done.add(0..shared.reader.tail());
         // Numbers that were left out after an end that was not in order: nobody waits for them.
         done.add(shared.found.end..shared.began);
-        Self { reader: reader.clone(), state: Mutex::new(State { done, stored, dirty: false }) }
+        Self {
+            reader: reader.clone(),
+            state: Mutex::new(State { done, given: Ranges::default(), stored, dirty: false }),
+        }
     }
 
     pub(crate) fn done(&self, positions: Range<u64>) {
@@ -64,6 +69,17 @@ impl Place {
 
     pub(crate) fn has_done(&self, position: u64) -> bool {
         lock(&self.state).done.contains(position)
+    }
+
+    /// Whether the reader may have it in its hands.
+    pub(crate) fn was_given(&self, position: u64) -> bool {
+        lock(&self.state).given.contains(position)
+    }
+
+    fn given(&self, batch: &Batch) {
+        if let (Some(first), Some(last)) = (batch.entries.first(), batch.entries.last()) {
+            lock(&self.state).given.add(first.position..last.position + 1);
+        }
     }
 
     pub(crate) fn pending(&self, range: Range<u64>) -> Vec<Range<u64>> {
@@ -170,6 +186,7 @@ impl CursorSource for Source {
             return Box::pin(std::future::ready(Batch { entries: Vec::new(), next: range.end }));
         }
         if let Some(batch) = self.recent(&range, most) {
+            self.place.given(&batch);
             return Box::pin(std::future::ready(batch));
         }
         let (source, end) = (self.clone(), range.end);
@@ -177,7 +194,9 @@ impl CursorSource for Source {
             let work = tokio::task::spawn_blocking(move || {
                 let most = most.min(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
                 let chunk = source.shared.reader.read(range.start, most, MOST_BYTES);
-                source.taken(&range, chunk)
+                let batch = source.taken(&range, chunk);
+                source.place.given(&batch);
+                batch
             });
             // It does not panic; should it, what was asked for stays undone, and comes after the next connect.
             work.await.unwrap_or(Batch { entries: Vec::new(), next: end })
@@ -189,7 +208,9 @@ impl CursorSource for Source {
     }
 
     fn done(&self, positions: Range<u64>) {
-        self.place.done(positions);
+        // In this order: who looks for what is lost holds the ledger while it asks what is done.
+        self.place.done(positions.clone());
+        lock(&self.shared.ledger).arrived(&self.place.reader, positions);
     }
 
     fn give_up(&self, entry: &Entry, cause: Cause) {

@@ -164,7 +164,6 @@ impl Open {
                 if let Some(id) = id {
                     packet::puback(&mut self.session.out, id);
                 }
-                let topic = topic.unwrap_or_default();
                 if self.too_large.len() < MAX_COMPLAINTS && self.too_large.insert(topic.clone()) {
                     let limit = MAX_PACKET_BYTES;
                     warn!(topic, bytes, limit, "A message from the broker is too large, and was left out.");

@@ -12,12 +12,12 @@ pub enum Frame<'a> {
         /// The rest.
         body: &'a [u8],
     },
-    /// A packet beyond the limit; its body is read past.
+    /// A message beyond the limit; its body is read past.
     TooLarge {
         /// Its size.
         bytes: usize,
-        /// The topic, where it is a message.
-        topic: Option<String>,
+        /// The topic.
+        topic: String,
         /// What to acknowledge, where it wants that.
         id: Option<u16>,
     },
@@ -30,7 +30,7 @@ pub struct Frames {
     bytes: Vec<u8>,
     /// How much of `bytes` is done with.
     done: usize,
-    /// How much of a packet that is too large is still to come.
+    /// How much of a message that is too large is still to come.
     skip: usize,
 }
 
@@ -65,40 +65,52 @@ impl Frames {
         self.done += skipped;
         let rest = &self.bytes[self.done..];
         let Some((&first, after)) = rest.split_first() else { return Ok(None) };
-        let Some((length, width)) = length(after)? else { return Ok(None) };
+        let Some((length, width)) = length(after)? else { return awaits(first) };
         let (head, whole) = (1 + width, 1 + width + length);
         if whole > self.limit {
             return self.too_large(first, head, whole);
         }
         if rest.len() < whole {
-            return Ok(None);
+            return awaits(first);
         }
         let start = self.done + head;
         self.done += whole;
         Ok(Some(Frame::Whole { first, body: &self.bytes[start..self.done] }))
     }
 
-    /// Past a packet that is too large, once what is told of it has come.
+    /// Past a message that is too large, once what is told of it has come.
     fn too_large(&mut self, first: u8, head: usize, whole: usize) -> Result<Option<Frame<'_>>, Malformed> {
+        if first & 0xf0 != kind::PUBLISH {
+            return Err(Malformed::Kind(first));
+        }
         let rest = &self.bytes[self.done..];
         let at = |from: usize| rest.get(from..from + 2).map(|b| usize::from(b[0]) << 8 | usize::from(b[1]));
-        let (mut topic, mut id, mut seen) = (None, None, head);
-        if first & 0xf0 == kind::PUBLISH {
-            let Some(length) = at(head) else { return Ok(None) };
-            let end = head + 2 + length;
-            seen = if first & 0x06 == 0x02 { end + 2 } else { end };
-            if seen > whole {
-                return Err(Malformed::Short);
-            }
-            if rest.len() < seen {
-                return Ok(None);
-            }
-            topic = Some(String::from_utf8_lossy(&rest[head + 2..end]).into_owned());
-            id = at(end).and_then(|id| u16::try_from(id).ok()).filter(|_| seen > end);
+        let Some(length) = at(head) else { return Ok(None) };
+        let end = head + 2 + length;
+        let seen = if first & 0x06 == 0x02 { end + 2 } else { end };
+        if seen > whole {
+            return Err(Malformed::Short);
         }
+        if rest.len() < seen {
+            return Ok(None);
+        }
+        let topic = String::from_utf8_lossy(&rest[head + 2..end]).into_owned();
+        let id = at(end).and_then(|id| u16::try_from(id).ok()).filter(|_| seen > end);
         self.done += seen;
         self.skip = whole - seen;
         Ok(Some(Frame::TooLarge { bytes: whole, topic, id }))
+    }
+}
+
+/// What is not of a broker is not waited for: noise may say that megabytes follow, and all that comes would be taken for them.
+fn awaits(first: u8) -> Result<Option<Frame<'static>>, Malformed> {
+    let is_message = first & 0xf0 == kind::PUBLISH && first & 0x06 != 0x06;
+    match first {
+        kind::CONNACK | kind::PUBACK | kind::SUBACK | kind::UNSUBACK | kind::PINGRESP | kind::DISCONNECT => {
+            Ok(None)
+        }
+        _ if is_message => Ok(None),
+        first => Err(Malformed::Kind(first)),
     }
 }
 

@@ -173,7 +173,7 @@ proptest! {
                         Ok(Packet::Publish(message)) => (message.id, message.topic, Some(message.payload.len())),
                         other => panic!("{other:?}"),
                     },
-                    Frame::TooLarge { topic, id, .. } => (id, topic.unwrap_or_default(), None),
+                    Frame::TooLarge { topic, id, .. } => (id, topic, None),
                 });
             }
         }
@@ -305,4 +305,23 @@ fn what_is_wrong_with_a_packet_is_named() {
     let mut frames = Frames::new(100);
     frames.buffer().extend_from_slice(&[0x30, 0xff, 0xff, 0xff, 0xff, 0x01]);
     assert_eq!(frames.next(), Err(Malformed::Length));
+}
+
+#[test]
+fn what_no_broker_sends_is_not_waited_for() {
+    // An unknown kind, one that only clients send, a message of QoS 3, and an acknowledgement of two megabytes.
+    for (bytes, kind) in [
+        (&[0x07][..], 0x07),
+        (&[0x0b, 0xff, 0xff, 0x7f], 0x0b),
+        (&[0x82, 0x10, 0, 1], 0x82),
+        (&[0x36, 0x10], 0x36),
+        (&[0x40, 0xff, 0xff, 0x7f], 0x40),
+    ] {
+        let mut frames = Frames::new(1000);
+        frames.buffer().extend_from_slice(bytes);
+        assert_eq!(frames.next(), Err(Malformed::Kind(kind)), "{bytes:02x?}");
+    }
+    let mut frames = Frames::new(1000);
+    frames.buffer().extend_from_slice(&[0x32, 0x10, 0]);
+    assert_eq!(frames.next(), Ok(None), "the rest of a message is waited for");
 }
