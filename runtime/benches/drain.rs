@@ -2,7 +2,7 @@
 //!
 //! The node of this build finds a million readings in its journal, as after weeks without a broker, and hands them over with
 //! `backlog_rate = 0`. Printed: readings per second, and the node's memory before, during and after: it is to stay flat.
-
+#![allow(clippy::disallowed_methods, reason = "a bench lets real time pass")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints")]
 
 mod support;

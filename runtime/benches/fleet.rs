@@ -3,8 +3,8 @@
 //! Each is a process of this build with a simulated sensor that is read once a second, and keeps its readings on disk. Half-way
 //! the broker is killed and comes back after five seconds. Printed: when the last node was there, first and again; what was
 //! lost and what came twice, by the numbers of the readings; CPU and memory of the broker and of a node.
-
-#![expect(clippy::print_stdout, reason = "a benchmark prints")]
+#![allow(clippy::disallowed_methods, reason = "a bench lets real time pass")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints")]
 
 mod support;
 

@@ -5,7 +5,7 @@
 //! to the bare loop with the same QoS in the same round, so that it says something on a machine that is busy as well.
 //!
 //! `SEDGE_BENCH=sedge` runs the node alone, for a profiler.
-
+#![allow(clippy::disallowed_methods, reason = "a bench lets real time pass")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints")]
 
 mod support;

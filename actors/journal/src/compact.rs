@@ -14,7 +14,10 @@ use crate::walk::{Step, Walk};
 /// Segments that one call looks at, from the oldest on.
 const MOST_LOOKED_AT: usize = 16;
 
-type Kept = Vec<(u64, Vec<u8>)>;
+/// Records with their positions.
+pub type Records = Vec<(u64, Vec<u8>)>;
+
+type Kept = Records;
 
 /// Segments that are to become one, or none: see [`Journal::plan`].
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl Compaction {
 impl Journal {
     /// Looks which of the oldest neighbours can be one segment when of each only what `keep` leaves in the list stays. None when
     /// nothing would be gained. Nothing is changed yet.
-    pub fn plan(&self, keep: &mut dyn FnMut(&mut Vec<(u64, Vec<u8>)>)) -> Option<Compaction> {
+    pub fn plan(&self, keep: &mut dyn FnMut(&mut Records)) -> Option<Compaction> {
         let (segments, oldest) = {
             let state = self.shared.state();
             let sealed = state.segments.len().saturating_sub(1).min(MOST_LOOKED_AT);

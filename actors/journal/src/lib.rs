@@ -40,7 +40,7 @@ mod state;
 pub mod testing;
 mod walk;
 
-pub use compact::Compaction;
+pub use compact::{Compaction, Records};
 pub use disk::{Disk, DiskFile, Mode, replace};
 pub use done::Done;
 pub use folder::Folder;

@@ -260,7 +260,7 @@ impl Keeper {
     fn drop_oldest(&mut self, range: Range<u64>, cause: Cause) -> bool {
         self.lose_range(range.clone(), cause);
         self.shared.places().iter().for_each(|place| place.done(0..range.end));
-        lock(&self.shared.ledger).let_go(&[0..range.end]);
+        lock(&self.shared.ledger).let_go(std::slice::from_ref(&(0..range.end)));
         if let Err(error) = self.save_ledger() {
             warn!(%error, "The ledger of losses was not written.");
         }
@@ -306,7 +306,7 @@ impl Keeper {
                     lose(&mut ledger, place, *position, reading, cause);
                 }
             }
-            ledger.let_go(&plan.gone());
+            ledger.let_go(plan.gone());
         }
         for (gone, place) in plan.gone().iter().flat_map(|gone| places.iter().map(move |place| (gone, place)))
         {

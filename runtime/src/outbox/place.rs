@@ -46,7 +46,7 @@ impl Place {
         let open = stored.pending(all.clone());
         // What is not open is done.
         let mut at = all.start;
-        for range in open.into_iter().chain([all.end..all.end]) {
+        for range in open.into_iter().chain(std::iter::once(all.end..all.end)) {
             done.add(at..range.start);
             at = range.end;
         }
