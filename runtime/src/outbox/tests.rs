@@ -119,7 +119,7 @@ async fn lives(seed: u64, policy: Policy) -> (u64, u64) {
     let mut receiver = Receiver::default();
     let lives = random.u32(2..6);
     for boot in 0..lives {
-        let cuts = random.u8(..) % 3 == 0;
+        let cuts = random.u8(..).is_multiple_of(3);
         let eager = *random.choice(&[0, 0, 2, 20]).unwrap();
         let outbox = open(&disk, policy);
         let cursor = Cursor::new(outbox.cursor(&id("mqtt")));
