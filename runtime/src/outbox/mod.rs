@@ -9,10 +9,10 @@
 //! Why a thread: a write to a card may take seconds, and nothing else of the node is to wait for it. A reading counts as
 //! accepted when it was written; it outlives a power cut when it was committed, once a second unless told otherwise.
 //!
-//! Room is made by [`rules`]: what everybody has goes first and is no loss. What a reader did not have stands in the
-//! [`Ledger`](ledger::Ledger), which is on disk before the readings are gone.
+//! Room is made by `rules`: what everybody has goes first and is no loss. What a reader did not have stands in the
+//! `Ledger`, which is on disk before the readings are gone.
 //!
-//! It must not hold up a sensor for a disk that is slow: beyond [`MOST_WAITING`] readings the newest is lost and in the ledger.
+//! It must not hold up a sensor for a disk that is slow: beyond `MOST_WAITING` readings the newest is lost and in the ledger.
 
 mod keeper;
 mod ledger;

@@ -27,7 +27,7 @@ const MOST_BYTES: usize = 256 << 10;
 /// Bytes in which the first record of a segment is.
 const FIRST_BYTES: usize = 4096;
 
-/// See the [module](self).
+/// See above.
 #[derive(Clone)]
 pub struct Past {
     pub(crate) reader: Reader,
