@@ -26,8 +26,11 @@ const HALF_OPEN: Duration = Duration::from_millis(11_000);
 /// After a refused login, or where somebody else has its id or may have it, a node comes again in half a minute to a minute.
 const SLOW: Duration = Duration::from_secs(65);
 
-/// Connections that may be broken on one stage: a message with which the connection breaks again and again is put aside, which
-/// has a scenario of its own.
+/// A node whose connections ended three times within half a minute each waits up to a quarter of a minute, and a little for the
+/// machine: somebody else may have its id.
+const WARY: Duration = Duration::from_secs(17);
+
+/// Connections that may be broken on one stage without that. It has a scenario of its own.
 const APART: u32 = 2;
 
 /// What a scenario comes to.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{APART, HALF_OPEN, RECONNECT, SLOW, Scenario};
+use super::{APART, HALF_OPEN, RECONNECT, SLOW, Scenario, WARY};
 use crate::Trouble;
 use crate::broker::Keeps;
 use crate::stage::{Outcome, Setting, Stage, play};
@@ -77,11 +77,11 @@ pub(super) const RESET: Scenario = Scenario {
 
 pub(super) const FLAPPING: Scenario = Scenario {
     name: "wire-flapping",
-    what: "the connection is reset again and again",
+    what: "the connection is reset again and again, as if somebody else had the node's id",
     times: [5, 50],
     at_once: 5,
     play: |setting, times| {
-        Box::pin(broken(setting, times, async |stage| {
+        Box::pin(with(setting, times, "", WARY, async |stage| {
             stage.proxy.reset();
             Ok(())
         }))
@@ -90,7 +90,7 @@ pub(super) const FLAPPING: Scenario = Scenario {
 
 pub(super) const SUSPICIOUS: Scenario = Scenario {
     name: "wire-flapping-311",
-    what: "the same with MQTT 3.1.1, which cannot tell it from somebody else with the node's id",
+    what: "the same with MQTT 3.1.1, whose brokers never say why",
     times: [3, 15],
     at_once: 3,
     play: |setting, times| {
