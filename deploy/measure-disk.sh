@@ -29,8 +29,9 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# Blocks as on a card, not the smaller ones that a small file system gets.
 truncate -s 256M "$dir/image"
-mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$dir/image"
+mkfs.ext4 -q -F -b 4096 -E lazy_itable_init=0,lazy_journal_init=0 "$dir/image"
 loop=$(losetup --find --show "$dir/image")
 mkdir "$dir/data"
 mount -o noatime "$loop" "$dir/data"
@@ -46,7 +47,7 @@ done
 
 # Ten sensors at 1 Hz on two simulated buses.
 {
-    printf '[node]\nid = "measured"\ndata = "%s"\n[mqtt]\nurl = "mqtt://127.0.0.1:%s"\n' "$dir/data/node" "$port"
+    printf '[node]\nid = "disk"\ndata = "%s"\n[mqtt]\nurl = "mqtt://127.0.0.1:%s"\n' "$dir/data/node" "$port"
     printf '[bus.i2c-1]\nkind = "sim"\n[bus.i2c-2]\nkind = "sim"\n[plugin.system]\nenabled = false\n'
     sensor() { printf '[sensor.%s]\nkind = "%s"\nbus = "%s"\naddress = %s\nevery = "1s"\n' "$@"; }
     sensor s1 bme280 i2c-1 0x76; sensor s2 bme280 i2c-1 0x77; sensor s3 bme280 i2c-2 0x76; sensor s4 bme280 i2c-2 0x77
@@ -62,7 +63,7 @@ sleep 15
 # Sectors of 512 bytes, and flushes, as the device has counted them.
 written() { awk '{ print $7 }' "/sys/block/${loop#/dev/}/stat"; }
 flushes() { awk '{ print $16 }' "/sys/block/${loop#/dev/}/stat"; }
-mosquitto_sub -p "$port" -t 'sedge/v1/measured/reading/+' > "$dir/readings" & sub=$!
+mosquitto_sub -p "$port" -t 'sedge/v1/disk/reading/+' > "$dir/readings" & sub=$!
 pids+=("$sub")
 sectors=$(written) flushed=$(flushes)
 if command -v strace >/dev/null; then
