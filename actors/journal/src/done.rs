@@ -10,7 +10,7 @@ use crate::disk::{Disk, Mode, read_all_at, replace, write_all_at};
 use crate::format::{u32_at, u64_at};
 
 /// Ranges that are told apart.
-const MOST: usize = 64;
+const MOST: usize = 250;
 /// Each slot has blocks of its own, so that writing one cannot tear the other.
 const SLOT: u64 = 4096;
 /// Attempts at a slot.
@@ -20,7 +20,7 @@ const HEAD: usize = 24;
 
 /// Positions that are done, as a sorted set of ranges that do not touch.
 ///
-/// A position that is added must not be far ahead of others for long: of more than 64 ranges the newest is forgotten.
+/// A position that is added must not be far ahead of others for long: of more than 250 ranges the newest is forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Done {
     name: String,

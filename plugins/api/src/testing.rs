@@ -39,6 +39,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Wake, Waker};
 use std::thread::Thread;
@@ -132,6 +133,7 @@ pub struct TestNode {
     web: Arc<Mutex<Option<Web>>>,
     metrics: Arc<Registry>,
     journal: MemoryJournal,
+    keeps: Arc<AtomicBool>,
 }
 
 impl TestNode {
@@ -191,8 +193,9 @@ impl TestNode {
         std::mem::take(&mut self.memory().requests)
     }
 
-    /// Its journal.
+    /// Its journal: plugins have a cursor from now on.
     pub fn journal(&self) -> MemoryJournal {
+        self.keeps.store(true, Ordering::Relaxed);
         self.journal.clone()
     }
 
@@ -279,7 +282,7 @@ impl Host for TestNode {
     }
 
     fn cursor(&self, plugin: &Id) -> Option<Arc<dyn CursorSource>> {
-        Some(self.journal.cursor(plugin))
+        self.keeps.load(Ordering::Relaxed).then(|| self.journal.cursor(plugin))
     }
 
     fn history(&self) -> Option<Arc<dyn HistorySource>> {

@@ -33,6 +33,9 @@ use crate::wire::Topics;
 /// Readings that are no older when the first connection is made are news.
 const NEWS: Duration = Duration::from_secs(5);
 
+/// The least time between two attempts to send again what the broker had refused.
+const REOPEN: Duration = Duration::from_secs(60);
+
 /// How often more of the backlog may go.
 const PACE: Duration = Duration::from_millis(100);
 const PACES_PER_SECOND: usize = 10;
@@ -340,16 +343,22 @@ impl<L: Listener> Driver<L> {
         match (answered.sensor, error) {
             (None, None) => {}
             (None, Some(error)) => complain(&mut heard.complaints, &answered.topic, error),
-            (Some(sensor), Some(error)) => {
+            (Some(_), Some(error)) => {
                 if heard.refusing.is_empty() && course.connected {
                     self.listener.refusing(Some(error));
                 }
-                heard.refusing.insert(sensor, error);
+                heard.refusing.insert(answered.topic, error);
             }
-            (Some(sensor), None) => {
-                let was_refused = heard.refusing.remove(&sensor).is_some();
+            (Some(_), None) => {
+                let was_refused = heard.refusing.remove(&answered.topic).is_some();
                 if was_refused && heard.refusing.is_empty() && course.connected {
                     self.listener.refusing(None);
+                    // A broker that takes some and refuses some is not to get the rest again and again.
+                    let now = self.clock.up();
+                    if heard.reopened.is_some_and(|last| now.saturating_sub(last) < REOPEN) {
+                        return;
+                    }
+                    heard.reopened = Some(now);
                     self.settle(heard);
                     let mut outbox = self.line.outbox();
                     let open = self.source.cursor.pending(0..outbox.live_next());

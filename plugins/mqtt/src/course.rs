@@ -1,9 +1,10 @@
 //! What a connection remembers: how things have gone, what the broker has said, what is being read from the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use sedge_plugin::BoxFuture;
 use sedge_plugin::journal::Batch;
-use sedge_plugin::{BoxFuture, Id};
 
 use crate::asking::Asking;
 use crate::link::Fault;
@@ -17,8 +18,10 @@ pub(crate) const CUT_SUBSCRIBING: u32 = 3;
 pub(crate) struct Heard {
     /// Topics about which was complained.
     pub(crate) complaints: BTreeSet<String>,
-    /// Sensors whose readings it refuses, and why.
-    pub(crate) refusing: BTreeMap<Id, &'static str>,
+    /// Topics at which it refuses readings, and why.
+    pub(crate) refusing: BTreeMap<String, &'static str>,
+    /// When what it had refused was sent again last.
+    pub(crate) reopened: Option<Duration>,
     /// Readings that it took, until the journal is told.
     pub(crate) arrived: Vec<u64>,
     pub(crate) asking: Asking,

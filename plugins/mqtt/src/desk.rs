@@ -293,7 +293,17 @@ impl Desk {
                 let count = lost::count(&losses);
                 let text = format!("{count} readings were lost: {}", lost::causes(&losses));
                 let data = json!({ "count": count, "ongoing": true, "losses": lost::data(&losses) });
-                self.0.line.note(self.lost(Severity::Warning, text, data), losses);
+                let all = self.lost(Severity::Warning, text.clone(), data);
+                // The number arrives in any case.
+                let note = match all.size() > self.0.line.limit() {
+                    true => self.lost(
+                        Severity::Warning,
+                        String::new(),
+                        json!({ "count": count, "ongoing": true }),
+                    ),
+                    false => all,
+                };
+                self.0.line.note(note, losses);
             }
             Report::Ended(count) => {
                 info!(count, "No more readings are lost.");

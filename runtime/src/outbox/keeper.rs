@@ -115,7 +115,10 @@ impl Keeper {
         {
             let mut times = lock(&self.shared.times);
             for item in &items {
-                times.learn(self.shared.kernel, item.reading.taken);
+                // What another node measured says nothing about this machine's clocks.
+                if item.reading.origin.is_none() {
+                    times.learn(self.shared.kernel, item.reading.taken);
+                }
                 let rule = rules.of(&item.reading.sensor);
                 each |= rule.commits_each;
                 soonest = Some(soonest.map_or(rule.commit, |soonest| soonest.min(rule.commit)));
@@ -259,7 +262,7 @@ impl Keeper {
     /// Whole segments, all of whose readings go; those that a reader did not have stand in the ledger before.
     fn drop_oldest(&mut self, range: Range<u64>, cause: Cause) -> bool {
         self.lose_range(range.clone(), cause);
-        self.shared.places().iter().for_each(|place| place.done(0..range.end));
+        self.shared.places().iter().for_each(|place| drop(place.done(0..range.end)));
         lock(&self.shared.ledger).let_go(std::slice::from_ref(&(0..range.end)));
         if let Err(error) = self.save_ledger() {
             warn!(%error, "The ledger of losses was not written.");
@@ -378,8 +381,10 @@ impl Keeper {
         let Some(now) = self.trusted_time() else { return };
         while let Some(oldest) = self.journal.oldest() {
             let mut newest = None;
-            self.each_record(oldest.end.saturating_sub(1)..oldest.end, |_, record| {
-                newest = record.reading.taken.wall_ms;
+            // What was imported may be of any time.
+            self.each_record(oldest.first..oldest.end, |_, record| {
+                let Reading { taken, origin, .. } = &record.reading;
+                newest = newest.max(taken.wall_ms.filter(|_| origin.is_none()));
             });
             let age = newest.and_then(|newest| u64::try_from(now - newest).ok()).map(Duration::from_millis);
             let is_old = age.is_some_and(|age| age > max_age);

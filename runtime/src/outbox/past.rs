@@ -25,7 +25,10 @@ use super::times::Times;
 const MOST_BYTES: usize = 256 << 10;
 
 /// Bytes in which the first record of a segment is.
-const FIRST_BYTES: usize = 4096;
+const FIRST_BYTES: usize = 16 * 1024;
+
+/// Records among which there is one that this node took.
+const FIRST_RECORDS: usize = 100;
 
 /// See above.
 #[derive(Clone)]
@@ -109,13 +112,20 @@ impl Past {
             return tail..head;
         }
         let began = |segment: sedge_journal::Segment| {
-            let chunk = self.reader.read(segment.first, 1, FIRST_BYTES);
-            let (position, bytes) = chunk.records.into_iter().next()?;
-            let entry = self.entry(position, Record::decode(&bytes).ok()?);
-            Some((segment.first, entry.reading.taken.wall_ms?))
+            let chunk = self.reader.read(segment.first, FIRST_RECORDS, FIRST_BYTES);
+            // What was imported may be of any time.
+            let own = chunk.records.into_iter().find_map(|(position, bytes)| {
+                let record = Record::decode(&bytes).ok().filter(|record| record.reading.origin.is_none())?;
+                Some(self.entry(position, record))
+            });
+            Some((segment.first, own?.reading.taken.wall_ms?))
         };
         // Those that begin with a reading of unknown time say nothing.
         let known: Vec<(u64, i64)> = self.reader.segments().into_iter().filter_map(began).collect();
+        // A clock that was set leaves no order to go by.
+        if !known.is_sorted_by_key(|(_, at)| *at) {
+            return tail..head;
+        }
         let start = since_ms.map(|since| {
             let later = known.iter().position(|(_, at)| *at >= since).unwrap_or(known.len());
             later.checked_sub(1).map_or(tail, |before| known[before].0)

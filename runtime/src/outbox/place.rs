@@ -21,7 +21,7 @@ pub(crate) const PREFIX: &str = "cursor-";
 const MOST_BYTES: usize = 256 << 10;
 
 /// Ranges that are written.
-const STORED: usize = 64;
+const STORED: usize = 250;
 
 /// See the [module](self).
 pub(crate) struct Place {
@@ -51,7 +51,7 @@ impl Place {
             at = range.end;
         }
         // What was let go is gone for all, also where its end came between the ledger and the removal.
-        lock(&shared.ledger).gone().for_each(|gone| done.add(gone));
+        lock(&shared.ledger).gone().for_each(|gone| drop(done.add(gone)));
         done.add(0..shared.reader.tail());
         // Numbers that were left out after an end that was not in order: nobody waits for them.
         done.add(shared.found.end..shared.began);
@@ -61,10 +61,11 @@ impl Place {
         }
     }
 
-    pub(crate) fn done(&self, positions: Range<u64>) {
+    /// Gives what was waited for too long, and is done with it too.
+    pub(crate) fn done(&self, positions: Range<u64>) -> Option<Range<u64>> {
         let mut state = lock(&self.state);
-        state.done.add(positions);
         state.dirty = true;
+        state.done.add(positions)
     }
 
     pub(crate) fn has_done(&self, position: u64) -> bool {
@@ -209,8 +210,15 @@ impl CursorSource for Source {
 
     fn done(&self, positions: Range<u64>) {
         // In this order: who looks for what is lost holds the ledger while it asks what is done.
-        self.place.done(positions.clone());
-        lock(&self.shared.ledger).arrived(&self.place.reader, positions);
+        let hole = self.place.done(positions.clone());
+        let mut ledger = lock(&self.shared.ledger);
+        ledger.arrived(&self.place.reader, positions);
+        // What a receiver refuses for so long that the places between cannot be told apart any more.
+        if let Some(hole) = hole {
+            ledger.add_unknown(&self.place.reader, hole.end - hole.start, Cause::Rejected);
+            drop(ledger);
+            self.shared.lost.send_modify(|count| *count += 1);
+        }
     }
 
     fn give_up(&self, entry: &Entry, cause: Cause) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Ranges that are told apart. Far more than are on their way at a time; beyond it the newest is forgotten, and comes again.
+/// Ranges that are told apart: far more than are on their way at a time.
 const MOST: usize = 16_384;
 
 /// See the [module](self).
@@ -11,10 +11,11 @@ const MOST: usize = 16_384;
 pub(crate) struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
-    /// Adds a range.
-    pub(crate) fn add(&mut self, range: Range<u64>) {
+    /// Adds a range. Where more would have to be told apart than can be, the oldest hole is closed, and given: what is in it was
+    /// waited for too long.
+    pub(crate) fn add(&mut self, range: Range<u64>) -> Option<Range<u64>> {
         if range.is_empty() {
-            return;
+            return None;
         }
         let Range { mut start, mut end } = range;
         while let Some((&first, &last)) = self.0.range(..=end).next_back() {
@@ -25,9 +26,13 @@ impl Ranges {
             (start, end) = (start.min(first), end.max(last));
         }
         self.0.insert(start, end);
-        if self.0.len() > MOST {
-            self.0.pop_last();
+        if self.0.len() <= MOST {
+            return None;
         }
+        let (first, hole) = self.0.pop_first()?;
+        let (next, end) = self.0.pop_first()?;
+        self.0.insert(first, end);
+        Some(hole..next)
     }
 
     /// Whether a position is in it.

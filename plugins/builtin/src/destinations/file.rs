@@ -143,7 +143,13 @@ impl Plugin for FileDestination {
             Format::Jsonl => Box::new(move |_, reading| lines::json(&node, reading)),
             Format::Csv => Box::new(lines::csv),
         };
-        Ok(Self(Pump::new(ctx, worker, encode, args.settings.buffer)?))
+        Ok(Self(Pump::new(
+            ctx.clone(),
+            worker,
+            encode,
+            args.settings.buffer,
+            (ctx.cursor(), args.sensors.clone()),
+        )?))
     }
 
     fn hooks(hooks: &mut impl Hooks<Self>, args: &Self::Args, _: &Context) {

@@ -176,7 +176,7 @@ impl Plugin for HttpDestination {
         Ok(Self {
             counters: Counters::new(&ctx, "sent", "Readings that were sent.")?,
             node: info.node.id.clone(),
-            backlog: Backlog::new(settings.buffer),
+            backlog: Backlog::new(settings.buffer).fed_by(ctx.cursor(), args.sensors.clone()),
             due: None,
             flight: Flight::NONE,
             away: 0,
@@ -201,6 +201,9 @@ impl Plugin for HttpDestination {
     }
 
     async fn tick(&mut self) -> Result<(), PluginError> {
+        let lost = self.backlog.lost();
+        self.counters.dropped.add(lost);
+        self.losses.add(lost, self.trouble.as_deref()).await;
         self.go().await;
         Ok(())
     }
@@ -218,7 +221,8 @@ impl Plugin for HttpDestination {
                 Some(None) | None => break,
             }
         }
-        let left = self.backlog.len();
+        // What is in the journal is sent after the next start.
+        let left = if self.backlog.is_kept() { 0 } else { self.backlog.len() };
         let count = u64::try_from(left).unwrap_or(u64::MAX);
         let why = self.trouble.as_deref().unwrap_or("there was no time");
         self.counters.dropped.add(count);
@@ -246,11 +250,20 @@ impl HttpDestination {
         self.ctx.clock().up()
     }
 
+    async fn refill(&mut self) {
+        let before = self.backlog.waiting();
+        self.backlog.refill().await;
+        if self.backlog.waiting() > before {
+            self.due = self.due.or(Some(self.now() + self.settings.every.0));
+        }
+    }
+
     async fn go(&mut self) {
         loop {
             if let Some(answer) = self.flight.look().await {
                 self.settle(answer).await;
             }
+            self.refill().await;
             if self.flight.is_on() || !self.is_time() || !self.begin(self.settings.timeout.0) {
                 return;
             }
@@ -341,11 +354,10 @@ impl HttpDestination {
                 self.trouble.clone()
             }
             Verdict::Refused(why) | Verdict::TooLarge(why) => {
-                let count = u64::try_from(self.away).unwrap_or(u64::MAX);
+                let count = self.backlog.refused();
                 self.counters.failed.inc();
                 self.counters.dropped.add(count);
                 self.losses.add(count, Some(&why)).await;
-                self.backlog.arrived(self.away);
                 self.backoff.reset();
                 Some(why)
             }

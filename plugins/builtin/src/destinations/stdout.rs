@@ -63,7 +63,7 @@ impl Plugin for StdoutDestination {
             Format::Json => Box::new(move |_, reading| lines::json(&node, reading)),
             Format::Text => Box::new(lines::text),
         };
-        Ok(Self(Pump::new(ctx, worker, encode, BUFFER)?))
+        Ok(Self(Pump::new(ctx, worker, encode, BUFFER, (None, None))?))
     }
 
     fn hooks(hooks: &mut impl Hooks<Self>, args: &Self::Args, _: &Context) {

@@ -20,6 +20,9 @@ use super::seen::Seen;
 use crate::link::Incoming;
 use crate::wire::{BacklogFrame, ONLINE, Place, SensorFrame};
 
+/// The largest descriptor of a tool that is kept.
+const MAX_TOOL_BYTES: usize = 16 * 1024;
+
 /// Nodes of one section.
 const MAX_NODES: usize = 1024;
 /// Sensors, and tools, of one section.
@@ -271,7 +274,7 @@ impl Fleet {
     fn tool(&mut self, id: &Id, name: &Name, payload: &[u8]) {
         let full = self.nodes.values().map(|node| node.tools.len()).sum::<usize>() >= MAX_OF_A_KIND;
         let wanted = self.import.tools.iter().any(|pattern| fits(pattern, name.as_str()));
-        let Some(node) = self.node(id).filter(|_| wanted) else { return };
+        let Some(node) = self.node(id).filter(|_| wanted && payload.len() <= MAX_TOOL_BYTES) else { return };
         let tool = serde_json::from_slice::<Tool>(payload).ok().filter(|tool| tool.name == *name);
         let changed = match tool {
             Some(tool) => {
@@ -368,7 +371,9 @@ fn samples(frame: ReadingFrame) -> Frame {
         let value = value.ok_or_else(|| why().into());
         Sample { value, quality: quality.unwrap_or_default(), field: field.into() }
     };
-    Frame { samples: fields.into_iter().map(sample).collect() }
+    // A name that no node gives a field is none of ours to show or to pass on.
+    let named = fields.into_iter().filter(|(field, _)| Name::new(field).is_ok());
+    Frame { samples: named.map(sample).collect() }
 }
 
 #[cfg(test)]

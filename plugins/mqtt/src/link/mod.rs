@@ -212,13 +212,8 @@ impl Link {
     /// What happens next. May be cancelled. For ever silent after [`LinkEvent::Down`].
     pub(crate) async fn next(&mut self) -> LinkEvent {
         loop {
-            match self.ready.pop_front() {
-                Some(LinkEvent::Message(message)) => {
-                    let payload = self.of(&message.topic).read(message.payload);
-                    return LinkEvent::Message(Incoming { payload, ..message });
-                }
-                Some(event) => return event,
-                None => {}
+            if let Some(event) = self.ready() {
+                return event;
             }
             match &mut self.phase {
                 Phase::Connecting(connecting) => match connecting.await {
@@ -239,7 +234,13 @@ impl Link {
 
     /// What has happened already.
     pub(crate) fn ready(&mut self) -> Option<LinkEvent> {
-        self.ready.pop_front()
+        Some(match self.ready.pop_front()? {
+            LinkEvent::Message(message) => {
+                let payload = self.of(&message.topic).read(message.payload);
+                LinkEvent::Message(Incoming { payload, ..message })
+            }
+            event => event,
+        })
     }
 
     fn end(&mut self, fault: Fault) {

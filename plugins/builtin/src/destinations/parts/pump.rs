@@ -77,6 +77,7 @@ impl<S: Sink> Pump<S> {
         worker: Worker<S>,
         encode: Encode,
         buffer: usize,
+        (cursor, sensors): (Option<Cursor>, Option<Vec<Id>>),
     ) -> Result<Self, PluginError> {
         Ok(Self {
             counters: Counters::new(&ctx, "written", "Readings that were written.")?,
@@ -84,7 +85,7 @@ impl<S: Sink> Pump<S> {
             ctx,
             worker,
             encode,
-            backlog: Backlog::new(buffer),
+            backlog: Backlog::new(buffer).fed_by(cursor, sensors),
             flight: Flight::NONE,
             unfinished: false,
             not_before: Duration::ZERO,
@@ -100,6 +101,9 @@ impl<S: Sink> Pump<S> {
     }
 
     pub(crate) async fn tick(&mut self) {
+        let lost = self.backlog.lost();
+        self.counters.dropped.add(lost);
+        self.losses.add(lost, self.trouble.as_deref()).await;
         self.go(self.unfinished).await;
     }
 
@@ -109,6 +113,7 @@ impl<S: Sink> Pump<S> {
             if let Some(written) = self.flight.look().await {
                 self.settle(written).await;
             }
+            self.backlog.refill().await;
             if self.flight.is_on() || self.ctx.clock().up() < self.not_before || !self.begin(even_empty) {
                 return;
             }
@@ -161,7 +166,8 @@ impl<S: Sink> Pump<S> {
             Some(time) => within(&ctx, time, self.wind_up()).await,
             None => Some(self.wind_up().await),
         };
-        let left = self.backlog.len();
+        // What is in the journal is written after the next start.
+        let left = if self.backlog.is_kept() { 0 } else { self.backlog.len() };
         let why = self.trouble.as_deref().unwrap_or("nobody took them in time");
         self.counters.dropped.add(u64::try_from(left).unwrap_or(u64::MAX));
         self.losses.end(u64::try_from(left).unwrap_or(u64::MAX), why).await;
