@@ -14,6 +14,7 @@ use fuser::{
     ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request,
     TimeOrNow, WriteFlags,
 };
+use tempfile::TempDir;
 
 use super::model::{Disk, Node, Number, Outcome};
 use crate::Trouble;
@@ -28,6 +29,8 @@ const BLOCK: u32 = 4096;
 pub struct Mounted {
     shared: Arc<Shared>,
     _session: BackgroundSession,
+    /// Where it is, where that is its own; it goes after what is mounted there.
+    at: Option<TempDir>,
 }
 
 #[derive(Default)]
@@ -44,6 +47,23 @@ impl Shared {
 }
 
 impl Mounted {
+    /// An empty one, in a new folder within this one.
+    ///
+    /// # Errors
+    /// When the machine does not allow it.
+    pub fn within(folder: &Path) -> Result<Self, Trouble> {
+        let at = tempfile::Builder::new().prefix("sedge-faults-disk-").tempdir_in(folder);
+        let at = at.map_err(Trouble::about("the disk's folder"))?;
+        let mut mounted = Self::new(at.path())?;
+        mounted.at = Some(at);
+        Ok(mounted)
+    }
+
+    /// Where it is, where [`Mounted::within`] made the folder.
+    pub fn at(&self) -> Option<&Path> {
+        self.at.as_ref().map(TempDir::path)
+    }
+
     /// An empty one, at a folder that is there.
     ///
     /// # Errors
@@ -58,7 +78,7 @@ impl Mounted {
         let session = fuser::spawn_mount(Kernel(shared.clone()), at, &config);
         let session =
             session.map_err(|error| Trouble::NotAllowed(format!("mounting a FUSE file system: {error}")))?;
-        Ok(Self { shared, _session: session })
+        Ok(Self { shared, _session: session, at: None })
     }
 
     /// The disk itself.

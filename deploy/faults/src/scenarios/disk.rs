@@ -28,10 +28,9 @@ const START: Duration = Duration::from_millis(1500);
 /// A stage whose node keeps its data on a disk of ours.
 async fn with_disk(setting: &Setting) -> Result<(Stage, Mounted, Duration), Trouble> {
     let mut stage = Stage::new(setting, Keeps::Nothing).await?;
-    let at = stage.folder().join("disk");
-    std::fs::create_dir(&at).map_err(Trouble::about("the disk's folder"))?;
-    let mounted = Mounted::new(&at)?;
-    stage.setup.data = Some(at);
+    // Beside the folder of the run, which goes first.
+    let mounted = Mounted::within(&setting.folder)?;
+    stage.setup.data = mounted.at().map(Into::into);
     // Small, so that segments are recycled within a run.
     let (commit, takes) = COMMITS[stage.random.usize(0..COMMITS.len())];
     stage.setup.more = format!("[outbox]\nmax_bytes = \"2MiB\"\ncommit = \"{commit}\"\n");

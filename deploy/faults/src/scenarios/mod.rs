@@ -20,8 +20,8 @@ use crate::stage::{Outcome, Setting};
 /// How long a broker that is back may wait for the node.
 const RECONNECT: Duration = Duration::from_secs(5);
 
-/// Twice the keep-alive of 5 s, and a little for the machine.
-const HALF_OPEN: Duration = Duration::from_millis(11_000);
+/// Twice the keep-alive of 5 s, the wait before the attempt by which it shows that it was found (4 s at most), and a little for the machine.
+const HALF_OPEN: Duration = Duration::from_millis(15_000);
 
 /// After a refused login, or where somebody else has its id or may have it, a node comes again in half a minute to a minute.
 const SLOW: Duration = Duration::from_secs(65);
