@@ -289,7 +289,8 @@ impl Desk {
     fn report(&self, report: Report) {
         match report {
             Report::More(count, losses) => {
-                warn!(count, causes = lost::causes(&losses), "Readings are lost.");
+                // All that people were not told of yet, these among them.
+                warn!(new = count, causes = lost::causes(&losses), "Readings are lost.");
                 let count = lost::count(&losses);
                 let text = format!("{count} readings were lost: {}", lost::causes(&losses));
                 let data = json!({ "count": count, "ongoing": true, "losses": lost::data(&losses) });

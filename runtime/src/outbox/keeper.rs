@@ -40,6 +40,8 @@ pub(super) struct Keeper {
     /// When what was written is to be committed.
     due: Option<Instant>,
     beat: Instant,
+    /// Until when it is known that there is no room to be made.
+    no_room: Option<Instant>,
     places: Instant,
     ages: Instant,
     /// Since when the wall clock goes with the clock that never jumps; what it said then.
@@ -54,6 +56,7 @@ impl Keeper {
             journal,
             due: None,
             beat: now + BEAT,
+            no_room: None,
             places: now + PLACES,
             ages: now + AGES,
             steady: None,
@@ -139,7 +142,7 @@ impl Keeper {
                     written += 1;
                 }
                 Some(AppendError::Full) => {
-                    if !self.make_room() {
+                    if !self.has_room() {
                         self.shared.lose_unplaced(&items[written].reading, Cause::Refused);
                         written += 1;
                     }
@@ -238,6 +241,17 @@ impl Keeper {
             ledger.take_bytes()
         };
         Ledger::write(&*self.shared.disk, &bytes).inspect_err(|_| lock(&self.shared.ledger).not_written())
+    }
+
+    /// Makes room, unless there was none to be made a moment ago: it costs reading what there is.
+    fn has_room(&mut self) -> bool {
+        let now = Instant::now();
+        if self.no_room.is_some_and(|until| now < until) {
+            return false;
+        }
+        let made = self.make_room();
+        self.no_room = (!made).then(|| Instant::now() + BEAT);
+        made
     }
 
     /// Makes room for one segment more. False where all is to be kept.

@@ -229,6 +229,15 @@ impl Outbox {
     pub fn close(&self) {
         lock(&self.0.queue).closed = true;
         self.0.filled.notify_one();
+        if !self.0.durable {
+            for place in self.0.places() {
+                let open = place.pending(self.0.reader.tail()..*self.0.head.borrow());
+                let waiting: u64 = open.iter().map(|open| open.end - open.start).sum();
+                if waiting > 0 {
+                    warn!(reader = %place.reader, waiting, "The journal in memory ends: what was not handed over is lost.");
+                }
+            }
+        }
         if let Some(thread) = lock(&self.0.thread).take()
             && thread.join().is_err()
         {

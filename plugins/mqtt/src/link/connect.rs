@@ -133,7 +133,9 @@ fn closed(options: &LinkOptions, version: Version) -> Fault {
 
 fn stranger(version: Version, what: &str) -> Fault {
     let hint = match version {
-        Version::V5 => "; where it knows only MQTT 3.1.1, set `protocol = \"3.1.1\"`",
+        Version::V5 => {
+            "; where it speaks TLS, write `mqtts://`, and where it knows only MQTT 3.1.1, set `protocol = \"3.1.1\"`"
+        }
         Version::V3 => "",
     };
     Fault::Protocol(format!("no MQTT {version} broker answers there: {what}{hint}"))

@@ -194,12 +194,12 @@ impl Remote {
         Ok(found.first().map(|message| message.payload == ONLINE.as_bytes()))
     }
 
-    /// Tries whether this user may publish below a node's topic. What is published is empty, at a topic that nobody uses.
+    /// Tries whether this user may publish below a node's topic. What is published is empty, at a topic of the contract that nobody uses.
     ///
     /// # Errors
     /// [`RemoteError::Denied`] where the broker says no; one that takes what it then drops cannot be told.
     pub async fn try_to_publish(&self, node: &Id) -> Result<(), RemoteError> {
-        let message = Message { topic: self.base.filter(&format!("{node}/_try")), ..Message::default() };
+        let message = Message { topic: self.base.filter(&format!("{node}/log/try")), ..Message::default() };
         let (done, answered) = oneshot::channel();
         self.command(Command::Try { message, done }).await?;
         answer(PATIENCE, answered).await
