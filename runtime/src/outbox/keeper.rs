@@ -276,7 +276,9 @@ impl Keeper {
     /// Whole segments, all of whose readings go; those that a reader did not have stand in the ledger before.
     fn drop_oldest(&mut self, range: Range<u64>, cause: Cause) -> bool {
         self.lose_range(range.clone(), cause);
-        self.shared.places().iter().for_each(|place| drop(place.done(0..range.end)));
+        for place in self.shared.places() {
+            place.done(0..range.end);
+        }
         lock(&self.shared.ledger).let_go(std::slice::from_ref(&(0..range.end)));
         if let Err(error) = self.save_ledger() {
             warn!(%error, "The ledger of losses was not written.");

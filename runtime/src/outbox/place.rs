@@ -51,7 +51,9 @@ impl Place {
             at = range.end;
         }
         // What was let go is gone for all, also where its end came between the ledger and the removal.
-        lock(&shared.ledger).gone().for_each(|gone| drop(done.add(gone)));
+        for gone in lock(&shared.ledger).gone() {
+            done.add(gone);
+        }
         done.add(0..shared.reader.tail());
         // Numbers that were left out after an end that was not in order: nobody waits for them.
         done.add(shared.found.end..shared.began);
