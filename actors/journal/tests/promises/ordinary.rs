@@ -203,12 +203,12 @@ fn a_cursor_knows_what_is_pending_and_forgets_the_newest_first() {
     assert_eq!(done.pending(3..12), [5..7, 9..12]);
     done.add(4..8);
     assert_eq!((done.below(), done.pending(0..9)), (9, vec![]));
-    for position in 0..200 {
+    for position in 0..400 {
         done.add(20 + 2 * position..21 + 2 * position);
     }
-    assert!(done.contains(20) && !done.contains(418), "of too many ranges the newest are forgotten");
+    assert!(done.contains(20) && !done.contains(818), "of too many ranges the newest are forgotten");
     done.store(&disk).unwrap();
-    assert_eq!(Done::load(&disk, "reader.done").pending(0..500), done.pending(0..500));
+    assert_eq!(Done::load(&disk, "reader.done").pending(0..900), done.pending(0..900));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A descriptor that came is kept until it is taken back, also while its node is away: so all is there again at once when
 //! the node is. A sensor is announced here while its node is online and it is not silent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ use super::names::{fits, local_id};
 use super::seen::Seen;
 use crate::link::Incoming;
 use crate::wire::{BacklogFrame, ONLINE, Place, SensorFrame};
+
+/// Messages with readings of sensors that are not known yet.
+const MAX_EARLY: usize = 1024;
+const MAX_EARLY_BYTES: usize = 4 << 20;
 
 /// The largest descriptor of a tool that is kept.
 const MAX_TOOL_BYTES: usize = 16 * 1024;
@@ -69,6 +73,8 @@ pub(super) struct Fleet {
     who: Who,
     line: mpsc::Sender<Asked>,
     pub(super) nodes: BTreeMap<Id, Node>,
+    /// Readings of sensors that are not known yet: what a broker has kept for us comes before it says what there is.
+    early: VecDeque<(Id, Id, Incoming)>,
     counters: Counters,
 }
 
@@ -83,16 +89,25 @@ impl Fleet {
             passed_over: counter("passed_over", "Readings of other nodes of which no sense could be made."),
         };
         let own = ctx.directory().node.id.clone();
-        Self { ctx, import, own, who, line, nodes: BTreeMap::new(), counters }
+        Self { ctx, import, own, who, line, nodes: BTreeMap::new(), early: VecDeque::new(), counters }
     }
 
     /// Takes a message.
     pub(super) async fn take(&mut self, message: Incoming) {
         let Some(place) = self.who.base.place(&message.topic) else { return };
+        if let Place::Reading(node, sensor) | Place::Backlog(node, sensor) = &place
+            && !message.retain
+            && self.is_expected(node, sensor)
+        {
+            return self.hold((node.clone(), sensor.clone(), message));
+        }
         match place {
             Place::Status(node) if message.payload.is_empty() => self.forget(&node),
             Place::Status(node) => self.status(&node, message.payload == ONLINE.as_bytes()),
-            Place::Sensor(node, sensor) => self.sensor(&node, &sensor, &message.payload),
+            Place::Sensor(node, sensor) => {
+                self.sensor(&node, &sensor, &message.payload);
+                self.release(&node, &sensor).await;
+            }
             Place::Tool(node, tool) => self.tool(&node, &tool, &message.payload),
             // A retained reading is nothing new.
             Place::Reading(node, sensor) if !message.retain => {
@@ -108,6 +123,36 @@ impl Fleet {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether a sensor is wanted and not known.
+    fn is_expected(&mut self, id: &Id, sensor: &Id) -> bool {
+        let wanted = self.import.sensors.iter().any(|pattern| fits(pattern, sensor.as_str()));
+        wanted && self.node(id).is_some_and(|node| !node.sensors.contains_key(sensor))
+    }
+
+    fn hold(&mut self, early: (Id, Id, Incoming)) {
+        self.early.push_back(early);
+        let bytes =
+            |early: &VecDeque<(Id, Id, Incoming)>| early.iter().map(|(.., m)| m.payload.len()).sum::<usize>();
+        while self.early.len() > MAX_EARLY || bytes(&self.early) > MAX_EARLY_BYTES {
+            self.early.pop_front();
+            self.counters.passed_over.inc();
+        }
+    }
+
+    /// A sensor is known now: what came before it said so.
+    async fn release(&mut self, id: &Id, sensor: &Id) {
+        if self.is_expected(id, sensor) {
+            return;
+        }
+        let (ready, early) =
+            std::mem::take(&mut self.early).into_iter().partition(|(node, of, _)| (node, of) == (id, sensor));
+        self.early = early;
+        let ready: VecDeque<(Id, Id, Incoming)> = ready;
+        for (.., message) in ready {
+            Box::pin(self.take(message)).await;
         }
     }
 
