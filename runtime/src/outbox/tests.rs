@@ -209,3 +209,20 @@ fn thinned_out_or_refused_all_is_delivered_or_in_the_ledger() {
     run(1000..1005, Policy::Thin);
     run(2000..2005, Policy::Refuse);
 }
+
+#[tokio::test]
+async fn what_another_node_measured_says_nothing_about_this_machines_clock() {
+    let disk = FaultDisk::new(1);
+    let outbox = open(&disk, Policy::DropOldest);
+    // The marker that this waits for was taken here.
+    until_written(&outbox).await;
+    let mut imported = reading("each-far", 1, 1, 0);
+    imported.taken.wall_ms = Some(0);
+    let origin = sedge_plugin::Origin { node: id("far"), sensor: id("air"), boot: Boot(7), seq: 1 };
+    imported.origin = Some(Arc::new(origin));
+    outbox.record(Arc::new(imported)).await;
+    let untimed = Taken { up_ms: 5, wall_ms: None };
+    let known = lock(&outbox.0.times).true_time(outbox.0.kernel, untimed).wall_ms;
+    assert_eq!(known, Some(1_800_000_000_005));
+    outbox.close();
+}

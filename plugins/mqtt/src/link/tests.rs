@@ -265,3 +265,44 @@ async fn what_the_broker_allows_is_kept_to() {
     assert_eq!((limits.window, limits.max_packet_bytes), (3, 1000));
     assert_eq!(asked.await.unwrap(), [5]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn cbor_is_read_and_written_under_its_base_also_when_much_comes_at_once() {
+    let (mut link, mut far) = open(Version::V5);
+    link.encoding = (Encoding::Cbor, "sedge-cbor/v1".into());
+    let call = Encoding::Cbor.written(br#"{"args":{"on":true}}"#.to_vec());
+    let mut bytes = Vec::new();
+    for (topic, payload) in [
+        ("sedge-cbor/v1/pi/tool/a/call", &call[..]),
+        ("sedge-cbor/v1/pi/tool/b/call", &call[..]),
+        ("homeassistant/status", b"online"),
+    ] {
+        packet::publish(&mut bytes, Version::V5, &Publish { topic, payload, ..Publish::default() });
+    }
+    far.write_all(&bytes).await.unwrap();
+    let first = link.next().await;
+    let heard: Vec<LinkEvent> = std::iter::once(first).chain(std::iter::from_fn(|| link.ready())).collect();
+    let payloads: Vec<Vec<u8>> = heard
+        .into_iter()
+        .map(|event| match event {
+            LinkEvent::Message(message) => message.payload,
+            event => panic!("{event:?}"),
+        })
+        .collect();
+    assert_eq!(payloads, [&br#"{"args":{"on":true}}"#[..], br#"{"args":{"on":true}}"#, b"online"]);
+
+    for (topic, written) in
+        [("sedge-cbor/v1/pi/info", &b"application/cbor"[..]), ("other/info", b"application/json")]
+    {
+        let message = Message {
+            topic: topic.into(),
+            payload: b"{}".to_vec(),
+            content_type: JSON,
+            ..Message::default()
+        };
+        assert!(link.publish(1, message));
+        rest(&mut link).await;
+        let sent = super::tests::heard(&mut far).await;
+        assert!(sent.windows(written.len()).any(|part| part == written), "{topic}");
+    }
+}
