@@ -7,7 +7,7 @@
 //!                                                   guards: denied ─▶ the plugin: unavailable, busy, timeout, failed
 //! ```
 //!
-//! A tool of [another node](remote) goes the same way; at its end stands whoever reaches that node.
+//! A tool of another node goes the same way; at its end stands whoever reaches that node.
 //!
 //! A tool stays listed while its plugin is being restarted; calls are answered `unavailable` then. A call never waits
 //! longer than its limit, and never runs twice.
