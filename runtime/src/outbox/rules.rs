@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sedge_config::{Commit, Policy};
-use sedge_plugin::Id;
+use sedge_plugin::{Id, glob};
 
 /// For one sensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +38,7 @@ impl Rules {
     }
 
     pub(crate) fn of(&self, sensor: &Id) -> Rule {
-        let fits =
-            |(patterns, _): &&(Vec<String>, Rule)| patterns.iter().any(|p| matches(p, sensor.as_str()));
+        let fits = |(patterns, _): &&(Vec<String>, Rule)| patterns.iter().any(|p| glob(p, sensor.as_str()));
         self.classes.iter().find(fits).map_or(self.general, |(_, rule)| *rule)
     }
 
@@ -64,28 +63,9 @@ fn rule(commit: Commit, policy: Policy, keep_every: u32) -> Rule {
     Rule { commits_each, commit, policy, keep_every: u64::from(keep_every.max(2)) }
 }
 
-/// Whether a name fits a pattern with `*` for any letters.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(name) = name.strip_prefix(head) else { return false };
-    (0..=name.len()).filter(|&at| name.is_char_boundary(at)).any(|at| matches(rest, &name[at..]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_star_is_any_letters() {
-        for (pattern, name) in
-            [("*", "air"), ("air", "air"), ("meter-*", "meter-"), ("*-1", "a-1"), ("a*b*c", "axxbc")]
-        {
-            assert!(matches(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in [("air", "air-1"), ("meter-*", "meter"), ("*-1", "a-2"), ("a*b*c", "acb")] {
-            assert!(!matches(pattern, name), "{pattern} {name}");
-        }
-    }
 
     #[test]
     fn the_first_class_that_fits_counts() {

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use sedge_plugin::metrics::Counter;
 use sedge_plugin::wire::ReadingFrame;
-use sedge_plugin::{Context, Frame, Id, Name, Origin, RemoteNode, Sample, SensorDescriptor, Taken, Tool};
+use sedge_plugin::{
+    Context, Frame, Id, Name, Origin, RemoteNode, Sample, SensorDescriptor, Taken, Tool, glob,
+};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::Import;
 use super::calls::{Asked, Who};
-use super::names::{fits, local_id};
+use super::names::local_id;
 use super::seen::Seen;
 use crate::link::Incoming;
 use crate::wire::{BacklogFrame, ONLINE, Place, SensorFrame};
@@ -128,7 +130,7 @@ impl Fleet {
 
     /// Whether a sensor is wanted and not known.
     fn is_expected(&mut self, id: &Id, sensor: &Id) -> bool {
-        let wanted = self.import.sensors.iter().any(|pattern| fits(pattern, sensor.as_str()));
+        let wanted = self.import.sensors.iter().any(|pattern| glob(pattern, sensor.as_str()));
         wanted && self.node(id).is_some_and(|node| !node.sensors.contains_key(sensor))
     }
 
@@ -194,7 +196,7 @@ impl Fleet {
 
     fn sensor(&mut self, id: &Id, sensor: &Id, payload: &[u8]) {
         let full = self.nodes.values().map(|node| node.sensors.len()).sum::<usize>() >= MAX_OF_A_KIND;
-        let wanted = self.import.sensors.iter().any(|pattern| fits(pattern, sensor.as_str()));
+        let wanted = self.import.sensors.iter().any(|pattern| glob(pattern, sensor.as_str()));
         let now = self.ctx.clock().up();
         let Some(node) = self.node(id).filter(|_| wanted) else { return };
         let frame = match serde_json::from_slice::<SensorFrame>(payload) {
@@ -318,7 +320,7 @@ impl Fleet {
 
     fn tool(&mut self, id: &Id, name: &Name, payload: &[u8]) {
         let full = self.nodes.values().map(|node| node.tools.len()).sum::<usize>() >= MAX_OF_A_KIND;
-        let wanted = self.import.tools.iter().any(|pattern| fits(pattern, name.as_str()));
+        let wanted = self.import.tools.iter().any(|pattern| glob(pattern, name.as_str()));
         let Some(node) = self.node(id).filter(|_| wanted && payload.len() <= MAX_TOOL_BYTES) else { return };
         let tool = serde_json::from_slice::<Tool>(payload).ok().filter(|tool| tool.name == *name);
         let changed = match tool {

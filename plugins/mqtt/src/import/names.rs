@@ -19,21 +19,6 @@ pub(super) fn local_id(node: &Id, sensor: &Id) -> Id {
     Id::sanitized(&format!("{stem}-{mark:06x}"), "remote")
 }
 
-/// Whether a text fits a pattern, in which `*` stands for any characters.
-pub(super) fn fits(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,15 +40,5 @@ mod tests {
         assert_eq!(one, local_id(&node, &id("soil-moisture-1")), "the same at every start");
         assert!(one.as_str().starts_with("a-greenhouse-far-away-so"), "{one}");
         assert!(Id::new(one.as_str()).is_ok() && Id::new(other.as_str()).is_ok());
-    }
-
-    #[test]
-    fn a_star_stands_for_anything() {
-        for (pattern, text) in [("*", "air"), ("soil-*", "soil-1"), ("a*r", "air"), ("air", "air")] {
-            assert!(fits(pattern, text), "{pattern} {text}");
-        }
-        for (pattern, text) in [("soil-*", "air"), ("ai", "air"), ("*x", "air"), ("", "air")] {
-            assert!(!fits(pattern, text), "{pattern} {text}");
-        }
     }
 }
