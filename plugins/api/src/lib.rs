@@ -18,6 +18,7 @@ pub mod duration;
 pub mod expr;
 pub mod field;
 mod glob;
+pub mod grant;
 mod hash;
 pub mod http;
 mod id;
@@ -51,6 +52,7 @@ pub use directory::{Directory, NodeInfo, PluginStatus, RemoteNode, SensorDescrip
 pub use duration::Every;
 pub use field::{Field, FieldKind};
 pub use glob::glob;
+pub use grant::{Grants, Requests};
 pub use hash::fnv1a;
 pub use id::{Id, IdError, MAX_LENGTH, Name, Rule, Word};
 pub use journal::{Cursor, History};

@@ -37,8 +37,12 @@ mod check;
 pub mod listing;
 pub mod manifest;
 mod mistake;
+pub mod outside;
 
 pub use check::check;
 pub use listing::{Cache, Found, Listing, Origin, Place, Shadow, discover};
-pub use manifest::{Declaration, DeclaredTool, Entry, SchemaText, parse, read};
+pub use manifest::{
+    Declaration, DeclaredField, DeclaredHook, DeclaredSensor, DeclaredTool, Entry, PythonNeeds, SchemaText,
+    parse, read,
+};
 pub use mistake::{Mistake, Position};

@@ -9,7 +9,10 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("sedge-hal", "hal", &["sedge-plugin"]),
     ("sedge-actors", "actors", &["sedge-plugin"]),
     ("sedge-journal", "actors/journal", &[]),
-    ("sedge-host", "plugins/host", &["sedge-plugin"]),
+    ("sedge-protocol", "plugins/protocol", &["sedge-plugin"]),
+    ("sedge-host", "plugins/host", &["sedge-plugin", "sedge-protocol"]),
+    ("sedge-sdk", "plugins/sdk/rust", &["sedge-plugin", "sedge-protocol"]),
+    ("sedge-compile", "plugins/compiler", &[]),
     ("sedge-mqtt", "plugins/mqtt", &["sedge-plugin"]),
     ("sedge-plugins", "plugins/builtin", &["sedge-plugin", "sedge-hal"]),
     ("sedge-virtual-pi", "deploy/virtual-pi", &["sedge-plugin", "sedge-plugins"]),
@@ -38,7 +41,9 @@ const BANNED: &[(&str, &[&str])] = &[
     ("sedge-actors", &["rumqttc", "toml", "embedded-hal", "linux-embedded-hal", "gpiocdev"]),
     ("sedge-journal", &["tokio", "kameo", "rumqttc", "serde", "toml", "tracing"]),
     ("sedge-plugins", &["tokio", "kameo", "rumqttc", "toml", "linux-embedded-hal", "gpiocdev"]),
+    ("sedge-protocol", &["tokio", "kameo", "toml"]),
     ("sedge-host", &["kameo", "rumqttc"]),
+    ("sedge-sdk", &["tokio", "kameo", "toml"]),
     ("sedge-mqtt", &["kameo", "rumqttc", "toml", "linux-embedded-hal", "gpiocdev"]),
 ];
 

@@ -154,7 +154,7 @@ impl Found {
             origin: Origin::BuiltIn,
             path: None,
             link: None,
-            outcome: Ok(Declaration { info, entry: None, tools: Vec::new(), settings }),
+            outcome: Ok(Declaration { settings, ..Declaration::of(info) }),
             shadowed_by: None,
         }
     }

@@ -24,6 +24,33 @@
 //! name = "pump_set"
 //! description = "Switches the pump."
 //! input = "schema/set.json"         # or a table
+//! timeout = "30s"
+//!
+//! [requests]                        # what the config is to grant
+//! gpio.pump = "out"
+//! hosts = ["api.example.org"]
+//! why = "asks the weather, and waters"
+//!
+//! [[hook]]                          # a topic that it hears or is a step of
+//! topic = "pre_tool_execute"
+//!
+//! [python]                          # a virtual environment of its own
+//! requirements = "requirements.txt"
+//! ```
+//!
+//! A kind of sensor (category `sensor`) says what `[sensor.ID] kind = "NAME"` is:
+//!
+//! ```toml
+//! [sensor]
+//! bus = "i2c"
+//! addresses = [0x76, 0x77]
+//! simulate = "bme280"               # what stands for it on a simulated bus
+//!
+//! [sensor.fields.temperature]
+//! unit = "°C"
+//! class = "temperature"
+//! min = -40.0
+//! max = 85.0
 //! ```
 //!
 //! The keys stand in [`MANIFEST_SCHEMA`]; what a schema cannot say is in `rules`. All mistakes are found in one run. It
@@ -34,9 +61,12 @@ mod rules;
 mod schemas;
 mod text;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use sedge_plugin::{Name, PluginInfo, Tool};
+use sedge_plugin::grant::Requests;
+use sedge_plugin::topics::Command;
+use sedge_plugin::{Annotations, Every, FieldKind, Name, PluginInfo, Tool};
 use serde::{Deserialize, Serialize};
 
 use crate::mistake::Mistake;
@@ -73,9 +103,113 @@ pub struct Declaration {
     /// The schema of its settings; none where it has no settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<SchemaText>,
+    /// What it asks for.
+    #[serde(default)]
+    pub requests: Requests,
+    /// The topics that it hears or is a step of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<DeclaredHook>,
+    /// Where it is a kind of sensor: what `[sensor.ID] kind = "NAME"` is. A manifest of category `sensor` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor: Option<DeclaredSensor>,
+    /// The Python packages that it needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<PythonNeeds>,
+    /// Commands of the command line, each a tool of its own in other words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<Command>,
+}
+
+/// What a plugin needs of Python: `[python]`. It gets a virtual environment of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PythonNeeds {
+    /// A file in the plugin's folder, as `pip` reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<String>,
+    /// Whether it sees the packages of the system too.
+    #[serde(default)]
+    pub system_site_packages: bool,
+}
+
+/// A topic that a plugin hears or is a step of: `[[hook]]`. It asks for the topic thereby.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeclaredHook {
+    /// Its name: `deliver`.
+    pub topic: String,
+    /// Lower runs earlier.
+    #[serde(default = "usual_priority")]
+    pub priority: i32,
+    /// How long one message may take: `timeout = "200ms"`; five seconds where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Every>,
+}
+
+fn usual_priority() -> i32 {
+    100
+}
+
+/// What a kind of sensor is: `[sensor]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeclaredSensor {
+    /// The kind of bus that it sits on: `i2c`; none for one that reaches what it measures by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bus: Option<String>,
+    /// Its possible I2C addresses, the usual one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<u8>,
+    /// A kind that comes with a node whose simulation stands for it on a `sim` bus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulate: Option<String>,
+    /// What it measures.
+    pub fields: BTreeMap<Name, DeclaredField>,
+}
+
+/// A field of a kind of sensor: `[sensor.fields.temperature]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeclaredField {
+    /// As in a descriptor: `°C`.
+    pub unit: sedge_plugin::Unit,
+    /// What kind of value it has.
+    #[serde(default = "measured")]
+    pub kind: FieldKind,
+    /// What is measured: `temperature`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub class: String,
+    /// Digits after the point that mean something.
+    #[serde(default = "two")]
+    pub precision: u8,
+    /// The least that it can measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// The most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+}
+
+fn measured() -> FieldKind {
+    FieldKind::Measurement
+}
+
+fn two() -> u8 {
+    2
 }
 
 impl Declaration {
+    /// Of a plugin that is compiled in, or brings only words.
+    pub(crate) fn of(info: PluginInfo) -> Self {
+        Self {
+            info,
+            entry: None,
+            tools: Vec::new(),
+            settings: None,
+            requests: Requests::default(),
+            hooks: Vec::new(),
+            sensor: None,
+            python: None,
+            commands: Vec::new(),
+        }
+    }
+
     /// All that it says of itself, with the schema of its settings.
     #[must_use]
     pub fn into_info(self) -> PluginInfo {
@@ -87,7 +221,8 @@ impl Declaration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
-    /// A program and its arguments.
+    /// A program and its arguments. `{python}` stands for the interpreter of the plugin's own virtual environment where it has
+    /// one, and for `python3` where it has none.
     Command(Vec<String>),
     /// A WebAssembly component, a file in the plugin's folder.
     Wasm(String),
@@ -103,14 +238,31 @@ pub struct DeclaredTool {
     /// The schema of its arguments; none where it takes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<SchemaText>,
+    /// The schema of its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<SchemaText>,
+    /// A short title.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// Hints.
+    #[serde(default)]
+    pub annotations: Annotations,
+    /// How long a call may take: `timeout = "30s"`; five seconds where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Every>,
 }
 
 impl From<DeclaredTool> for Tool {
     fn from(declared: DeclaredTool) -> Self {
         let tool = Self::new(declared.name, &declared.description);
-        match declared.input {
-            Some(schema) => Self { input_schema: schema.value(), ..tool },
-            None => tool,
+        let timeout = declared.timeout.and_then(|every| u64::try_from(every.0.as_millis()).ok());
+        Self {
+            input_schema: declared.input.map_or(tool.input_schema, |schema| schema.value()),
+            output_schema: declared.output.map(|schema| schema.value()),
+            title: declared.title,
+            annotations: declared.annotations,
+            timeout_ms: timeout.unwrap_or(tool.timeout_ms),
+            ..Self::new(tool.name, &tool.description)
         }
     }
 }

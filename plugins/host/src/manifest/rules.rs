@@ -9,14 +9,19 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use sedge_plugin::grant::Requests;
 use sedge_plugin::schema::{MistakeKind, Schema};
-use sedge_plugin::{Id, Name, PluginInfo};
+use sedge_plugin::topics::Command;
+use sedge_plugin::{Annotations, Every, Id, Name, PluginInfo};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::document::Document;
 use super::schemas::{self, Fault, SchemaText};
-use super::{Declaration, DeclaredTool, Entry, MANIFEST_SCHEMA, MANIFEST_VERSION, Reading, Stamp, text};
+use super::{
+    Declaration, DeclaredHook, DeclaredSensor, DeclaredTool, Entry, MANIFEST_SCHEMA, MANIFEST_VERSION,
+    PythonNeeds, Reading, Stamp, text,
+};
 use crate::mistake::Mistake;
 
 static KEYS: LazyLock<Option<Schema>> = LazyLock::new(|| {
@@ -32,12 +37,28 @@ struct Keys {
     entry: Option<Entry>,
     #[serde(default)]
     tool: Vec<ToolKeys>,
+    #[serde(default)]
+    requests: Requests,
+    #[serde(default)]
+    hook: Vec<DeclaredHook>,
+    #[serde(default)]
+    sensor: Option<DeclaredSensor>,
+    #[serde(default)]
+    python: Option<PythonNeeds>,
+    #[serde(default)]
+    command: Vec<Command>,
 }
 
 #[derive(Deserialize)]
 struct ToolKeys {
     name: Name,
     description: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    annotations: Annotations,
+    #[serde(default)]
+    timeout: Option<Every>,
 }
 
 /// Reads the text of a manifest of the plugin in `folder`, which is called `name`.
@@ -89,16 +110,30 @@ impl Check<'_> {
         let settings = self.schema("/settings/schema");
         let inputs: Vec<_> =
             (0..self.length("/tool")).map(|at| self.schema(&format!("/tool/{at}/input"))).collect();
+        let outputs: Vec<_> =
+            (0..self.length("/tool")).map(|at| self.schema(&format!("/tool/{at}/output"))).collect();
         if !self.mistakes.is_empty() {
             return None;
         }
         match Keys::deserialize(&self.document.value) {
-            Ok(Keys { plugin, entry, tool }) => {
-                let tools = tool
-                    .into_iter()
-                    .zip(inputs)
-                    .map(|(ToolKeys { name, description }, input)| DeclaredTool { name, description, input });
-                Some(Declaration { info: plugin, entry, tools: tools.collect(), settings })
+            Ok(Keys { plugin, entry, tool, mut requests, hook, sensor, python, command }) => {
+                let schemas = inputs.into_iter().zip(outputs);
+                let tools = tool.into_iter().zip(schemas).map(|(keys, (input, output))| {
+                    let ToolKeys { name, description, title, annotations, timeout } = keys;
+                    DeclaredTool { name, description, input, output, title, annotations, timeout }
+                });
+                requests.topics.extend(hook.iter().map(|hook| hook.topic.clone()));
+                Some(Declaration {
+                    info: plugin,
+                    entry,
+                    tools: tools.collect(),
+                    settings,
+                    requests,
+                    hooks: hook,
+                    sensor,
+                    python,
+                    commands: command,
+                })
             }
             Err(error) => {
                 self.at(&(0..0), error);
