@@ -68,7 +68,7 @@ impl Running {
         let shared = Arc::new(Shared::default());
         let (read, write) = stream.into_split();
         let (group, exit) = (child.group(), child.exit.clone());
-        tokio::spawn(writer(told, write, Arc::clone(&shared), Arc::clone(&group), exit.clone()));
+        let writes = tokio::spawn(writer(told, write, Arc::clone(&shared), Arc::clone(&group), exit.clone()));
         let last = Last::default();
         let logs = tokio::spawn(logs::run(id.clone(), printed, last.clone(), exit.clone()));
         tokio::spawn(async move {
@@ -80,7 +80,7 @@ impl Running {
                 debug!(plugin = %id, skipped, "Messages of a later version were skipped.");
             }
             let (cause, exit) = wait(cause, &shared, &group, exit).await;
-            let _ = logs.await;
+            let (_, _) = (writes.await, logs.await);
             let is_stopping = shared.is_stopping();
             let ended = Ended { cause, exit, is_stopping, memory, words: last.words() };
             let _ = end.send(ended.told());

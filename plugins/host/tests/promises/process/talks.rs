@@ -116,7 +116,7 @@ async fn a_stray_print_does_no_harm_and_is_a_line_of_the_log() {
 async fn one_that_cannot_reach_descriptor_3_speaks_over_its_standard_streams() {
     let folder = Folder::new();
     let mut options = shell(
-        r#"echo '{"type":"pong","id":1}'; read -r told; echo "$told" >&2; echo "$SEDGE_PLUGIN_FD" >&2; ls /proc/$$/fd | tr '\n' ' ' >&2; read -r _ || exit 5"#,
+        r#"echo '{"type":"pong","id":1}'; read -r told; echo "$told" >&2; echo "$SEDGE_PLUGIN_FD" >&2; ls /proc/self/fd >&2; read -r _ || exit 5"#,
     );
     options.stdio = true;
     let mut line = run(options, &folder).await;
@@ -125,7 +125,7 @@ async fn one_that_cannot_reach_descriptor_3_speaks_over_its_standard_streams() {
     let (to, _) = tokio::sync::mpsc::channel(1);
     line.to = to; // Nobody tells it anything any more: its input ends.
     let end = rest(&mut line).await.1;
-    let words = "{\"type\":\"ping\",\"id\":4} | stdio | 0 1 2";
+    let words = "{\"type\":\"ping\",\"id\":4} | stdio | 0 | 1 | 2 | 3"; // The last is that of the listing.
     assert_eq!(end, End::Broken(format!("it exited with status 5; its last words: {words}")));
 }
 
