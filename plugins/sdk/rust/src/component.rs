@@ -20,7 +20,7 @@ use crate::session::Session;
 /// What the world `plugin` says, as Rust.
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
-#[expect(missing_docs, clippy::all, reason = "generated from plugin.wit")]
+#[allow(missing_docs, unsafe_code, clippy::all, reason = "generated from plugin.wit")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "wit",
@@ -63,9 +63,10 @@ impl Component {
                 let message = "its set-up waits for what cannot come".into();
                 ToNode::Failed { why: Why::Failed, message }
             }),
-            Err(error) => {
-                ToNode::Failed { why: Why::Failed, message: format!("the node's welcome makes no sense: {error}") }
-            }
+            Err(error) => ToNode::Failed {
+                why: Why::Failed,
+                message: format!("the node's welcome makes no sense: {error}"),
+            },
         };
         text(&said)
     }

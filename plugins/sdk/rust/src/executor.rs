@@ -156,7 +156,8 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let executor = self.executor.clone();
-        let timer = self.timer.unwrap_or_else(|| (self.until, executor.numbers.fetch_add(1, Ordering::Relaxed)));
+        let timer =
+            self.timer.unwrap_or_else(|| (self.until, executor.numbers.fetch_add(1, Ordering::Relaxed)));
         self.timer = Some(timer);
         lock(&executor.timers).insert(timer, context.waker().clone());
         Poll::Pending
@@ -224,7 +225,8 @@ mod tests {
     #[test]
     fn a_plugin_cannot_start_futures_for_ever() {
         let (executor, _) = executor();
-        let started = (0..MOST_TASKS + 5).filter(|_| executor.spawn(Box::pin(std::future::pending()))).count();
+        let started =
+            (0..MOST_TASKS + 5).filter(|_| executor.spawn(Box::pin(std::future::pending()))).count();
         assert_eq!(started, MOST_TASKS);
     }
 }

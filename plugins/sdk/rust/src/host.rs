@@ -114,7 +114,9 @@ impl Host for Outward {
                 return Ok(());
             }
             if draft.origin.is_some() {
-                return Err(PluginError::failed("readings of other nodes cannot be imported from outside of a node"));
+                return Err(PluginError::failed(
+                    "readings of other nodes cannot be imported from outside of a node",
+                ));
             }
             let frame = frame::encode(&draft.frame);
             self.ask(Ask::Submit { sensor: draft.sensor, frame }).await.map(drop)
@@ -153,7 +155,8 @@ impl Host for Outward {
         _: Option<Option<Id>>,
     ) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let event = message.downcast_ref::<Event>().filter(|_| topic == TypeId::of::<topics::EventRaised>());
+            let event =
+                message.downcast_ref::<Event>().filter(|_| topic == TypeId::of::<topics::EventRaised>());
             let Some(Event { kind, severity, text, data }) = event.cloned() else {
                 let text = "from outside of a node no topic can be published but `event_raised`";
                 return self.link.log(Level::Error, text);
@@ -243,7 +246,7 @@ impl Host for Outward {
     }
 
     fn http(&self, request: Request) -> BoxFuture<'static, Result<Response, HttpError>> {
-        let Request { method, url, headers, body, timeout } = request;
+        let Request { method, url, headers, body, timeout, .. } = request;
         let Ok(body) = String::from_utf8(body) else {
             let text = "from outside of a node the body of a request is to be a text";
             return Box::pin(async { Err(HttpError(text.into())) });
@@ -276,12 +279,18 @@ impl Host for Outward {
     fn degraded(&self, _: &Id, reason: Option<String>) {
         self.do_now(Ask::Degraded { reason });
     }
+
+    fn fail(&self, _: &Id, reason: String) {
+        self.link.fail(reason);
+    }
 }
 
 fn response(answer: &Json) -> Result<Response, HttpError> {
     let status = answer["status"].as_u64().and_then(|status| u16::try_from(status).ok());
     let status = status.ok_or_else(|| HttpError("the node's answer has no status".into()))?;
     let body = answer["body"].as_str().unwrap_or_default().as_bytes().to_vec();
+    let headers = answer["headers"].as_object().into_iter().flatten();
+    let headers = headers.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
     let seconds = answer["headers"]["retry-after"].as_str().and_then(|text| text.trim().parse().ok());
-    Ok(Response { status, body, retry_after: seconds.map(Duration::from_secs) })
+    Ok(Response { status, headers: headers.collect(), body, retry_after: seconds.map(Duration::from_secs) })
 }

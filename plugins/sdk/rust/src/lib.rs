@@ -86,9 +86,9 @@ pub mod process;
 mod session;
 
 pub use guest::Guest;
+pub use link::Level;
 #[doc(hidden)]
 pub use link::Link;
-pub use link::Level;
 pub use log::log;
 
 /// Runs a plugin at the node that has started this process. Its settings are its arguments.

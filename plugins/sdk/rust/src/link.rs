@@ -42,7 +42,6 @@ impl Level {
     }
 }
 
-
 /// A plugin's way to its node.
 #[doc(hidden)]
 pub trait Link: Send + Sync + 'static {
@@ -54,6 +53,8 @@ pub trait Link: Send + Sync + 'static {
     fn log(&self, level: Level, text: &str);
     /// How far a call is.
     fn progress(&self, call: u64, fraction: Option<f64>, text: String);
+    /// It cannot go on, and is to be started anew.
+    fn fail(&self, reason: String);
     /// Waits, and blocks meanwhile.
     fn delay(&self, time: Duration);
     /// The clock.

@@ -58,7 +58,12 @@ impl Session {
     }
 
     /// Answers a call. How far it is, is told while `open`.
-    pub(crate) async fn call(&mut self, id: u64, call: Call, open: &Arc<AtomicBool>) -> Result<Json, ToolError> {
+    pub(crate) async fn call(
+        &mut self,
+        id: u64,
+        call: Call,
+        open: &Arc<AtomicBool>,
+    ) -> Result<Json, ToolError> {
         let stops = matches!(call, Call::Stop { .. });
         let link = self.link.clone();
         let progress = Progress::to(move |update| link.progress(id, update.fraction, update.text));
@@ -86,6 +91,7 @@ impl Session {
     }
 
     /// Tears it down where nobody asked for it: the node is gone, or a handler has panicked.
+    #[cfg(unix)]
     pub(crate) async fn abandon(&mut self) {
         if std::mem::take(&mut self.is_set_up) {
             let stop = Call::Stop { grace_ms: 0 };

@@ -74,7 +74,9 @@ impl Link for Imports {
                     .map_err(|error| ToolError::new(ToolErrorCode::Internal, error.to_string()))?;
                 match node::ask(&text) {
                     Ok(answer) => read(&answer),
-                    Err(error) => Err(serde_json::from_str(&error).unwrap_or_else(|_| ToolError::failed(error))),
+                    Err(error) => {
+                        Err(serde_json::from_str(&error).unwrap_or_else(|_| ToolError::failed(error)))
+                    }
                 }
             }
         }
@@ -93,6 +95,10 @@ impl Link for Imports {
 
     fn progress(&self, _: u64, fraction: Option<f64>, text: String) {
         node::progress(fraction, &text);
+    }
+
+    fn fail(&self, reason: String) {
+        panic!("{reason}");
     }
 
     fn delay(&self, time: Duration) {
@@ -125,9 +131,9 @@ impl Link for Imports {
             })
             .collect();
         i2c::transaction(device, &operations).map_err(|error| match error {
-            i2c::Error::NotGranted => {
-                BusError::Other(format!("the device `{device}` was not granted, or there is none of that label").into())
-            }
+            i2c::Error::NotGranted => BusError::Other(
+                format!("the device `{device}` was not granted, or there is none of that label").into(),
+            ),
             i2c::Error::NoAcknowledge => BusError::NoAnswer,
             i2c::Error::ArbitrationLoss => BusError::Arbitration,
             i2c::Error::Timeout => BusError::Timeout,
@@ -137,7 +143,8 @@ impl Link for Imports {
 }
 
 fn read(text: &str) -> Result<Json, ToolError> {
-    serde_json::from_str(text).map_err(|error| ToolError::failed(format!("what the node says makes no sense: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| ToolError::failed(format!("what the node says makes no sense: {error}")))
 }
 
 struct NodeClock;

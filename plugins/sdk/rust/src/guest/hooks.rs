@@ -12,7 +12,6 @@ use sedge_plugin::{BoxFuture, Id, Plugin, PluginError, Tool, ToolCall, ToolError
 use sedge_protocol::topics::{self, TopicShape};
 use serde_json::Value as Json;
 
-
 /// A message whose type only its topic knows.
 pub(super) type Message = Arc<dyn Any + Send + Sync>;
 

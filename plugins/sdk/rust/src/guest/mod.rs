@@ -10,12 +10,11 @@ mod sensor;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sedge_plugin::grant::Grants;
 use sedge_plugin::tool::Progress;
 use sedge_plugin::{
     BoxFuture, Context, I2cDevice, Id, Plugin, PluginError, Processor, Sensor, Tool, ToolError, ToolErrorCode,
 };
-use sedge_protocol::{API, Call, Encoding, HelloMessage, Limits, PROTOCOL, SensorWelcome, ToNode, ToPlugin, Why};
+use sedge_protocol::{API, Call, Encoding, HelloMessage, PROTOCOL, SensorWelcome, ToNode, ToPlugin, Why};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
@@ -51,7 +50,7 @@ fn hello(name: &str, version: &str) -> HelloMessage {
         plugin: name.into(),
         version: version.into(),
         sdk: concat!("rust/", env!("CARGO_PKG_VERSION")).into(),
-        encodings: vec![Encoding::Json],
+        encodings: vec![Encoding::Json, Encoding::Msgpack],
         features: Vec::new(),
         credit: None,
     }
@@ -91,11 +90,8 @@ impl From<Ready> for ToNode {
 /// What a node says of the instance: [`ToPlugin::Welcome`].
 #[derive(Debug)]
 pub(crate) struct Welcome {
-    pub(crate) encoding: Encoding,
     pub(crate) id: Id,
     pub(crate) settings: Json,
-    pub(crate) grants: Grants,
-    pub(crate) limits: Limits,
     pub(crate) data_dir: Option<String>,
     pub(crate) sensor: Option<SensorWelcome>,
     pub(crate) config: Arc<Json>,
@@ -105,10 +101,7 @@ impl TryFrom<ToPlugin> for Welcome {
     type Error = String;
 
     fn try_from(message: ToPlugin) -> Result<Self, String> {
-        let ToPlugin::Welcome {
-            protocol, api, encoding, id, settings, grants, limits, data_dir, sensor, config, ..
-        } = message
-        else {
+        let ToPlugin::Welcome { protocol, api, id, settings, data_dir, sensor, config, .. } = message else {
             return Err("the node's first message is no welcome".into());
         };
         for (what, theirs, ours) in [("protocol", protocol, PROTOCOL), ("topics", api, API)] {
@@ -120,7 +113,7 @@ impl TryFrom<ToPlugin> for Welcome {
             }
         }
         let config = Arc::new(config.unwrap_or_default());
-        Ok(Self { encoding, id, settings, grants, limits, data_dir, sensor, config })
+        Ok(Self { id, settings, data_dir, sensor, config })
     }
 }
 

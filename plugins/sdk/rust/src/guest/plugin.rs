@@ -44,13 +44,18 @@ impl<P: Plugin<Args: DeserializeOwned>> Runs for Plugged<P> {
             let Self { plugin: Some(plugin), hooks } = self else { return Err(cannot("before its set-up")) };
             match call {
                 Call::Tool { tool, args, from, timeout_ms } => {
-                    let Some((_, run)) = hooks.tools else { return Err(cannot(&format!("the tool `{tool}`"))) };
+                    let Some((_, run)) = hooks.tools else {
+                        return Err(cannot(&format!("the tool `{tool}`")));
+                    };
                     let timeout = Some(Duration::from_millis(timeout_ms));
-                    let call = ToolCall { from, timeout, progress, id: id.to_string(), ..ToolCall::new(tool, args) };
+                    let call =
+                        ToolCall { from, timeout, progress, id: id.to_string(), ..ToolCall::new(tool, args) };
                     run(plugin, call).await
                 }
                 Call::Tick => plugin.tick().await.map(|()| Json::Null).map_err(|error| tool_error(&error)),
-                Call::Stop { .. } => plugin.teardown().await.map(|()| Json::Null).map_err(|error| tool_error(&error)),
+                Call::Stop { .. } => {
+                    plugin.teardown().await.map(|()| Json::Null).map_err(|error| tool_error(&error))
+                }
                 Call::Step { topic, message } => {
                     step(plugin, hooks, &topic, message).await.map_err(|error| tool_error(&error))
                 }

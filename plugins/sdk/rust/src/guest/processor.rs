@@ -52,7 +52,8 @@ impl<P: Processor> Runs for Processes<P> {
     /// Sensors that come and go, where its manifest hooks `sensor_changed`. What it says of their fields nobody hears.
     fn event(&mut self, topic: String, message: Json) -> BoxFuture<'_, Result<(), PluginError>> {
         Box::pin(async move {
-            let (Some(made), Some(shape)) = (&mut self.made, by_id(TypeId::of::<topics::SensorChanged>())) else {
+            let (Some(made), Some(shape)) = (&mut self.made, by_id(TypeId::of::<topics::SensorChanged>()))
+            else {
                 return Ok(());
             };
             if topic != topics::SensorChanged::NAME {

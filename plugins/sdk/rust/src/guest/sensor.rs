@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use sedge_plugin::tool::Progress;
 use sedge_plugin::{
-    Annotations, BoxFuture, BusError, Context, Driver, Frame, I2cDevice, Name, Operation, PluginError, Sensor,
-    SensorError, SensorKind, Tool, ToolError,
+    Annotations, BoxFuture, BusError, Context, Driver, Frame, I2cDevice, Name, Operation, PluginError,
+    Sensor, SensorError, SensorKind, Tool, ToolError,
 };
 use sedge_plugin::{Attachment, chain};
 use sedge_protocol::{Call, frame};

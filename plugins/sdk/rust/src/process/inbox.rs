@@ -17,9 +17,17 @@ use crate::executor::lock;
 /// What there is to do next.
 pub(super) enum Turn {
     Welcome(Box<ToPlugin>),
-    Call { id: u64, call: Call },
-    Event { topic: String, message: Json },
-    Ping { id: u64 },
+    Call {
+        id: u64,
+        call: Call,
+    },
+    Event {
+        topic: String,
+        message: Json,
+    },
+    Ping {
+        id: u64,
+    },
     /// The line has ended.
     End(String),
 }
@@ -55,7 +63,8 @@ impl Inbox {
         }
         match turn {
             Turn::Ping { id } => waiting.ping = Some(id),
-            Turn::End(why) => waiting.end = Some(why),
+            // The first reason counts.
+            Turn::End(why) => drop(waiting.end.get_or_insert(why)),
             turn => waiting.turns.push_back(turn),
         }
         if let Some(waker) = waiting.waker.take() {
@@ -104,7 +113,8 @@ impl Inbox {
         if let Some((_, open)) = waiting.running.as_ref().filter(|(running, _)| *running == id) {
             open.store(false, Ordering::Relaxed);
         }
-        let at = waiting.turns.iter().position(|turn| matches!(turn, Turn::Call { id: one, .. } if *one == id));
+        let at =
+            waiting.turns.iter().position(|turn| matches!(turn, Turn::Call { id: one, .. } if *one == id));
         let Some(at) = at else { return false };
         waiting.turns.remove(at);
         waiting.calls -= 1;

@@ -72,7 +72,7 @@ pub fn run(
     at_end: fn(),
 ) -> Ended {
     let inbox = Arc::new(Inbox::default());
-    let wire = Arc::new(Wire::new(Box::new(writer)));
+    let wire = Arc::new(Wire::new(Box::new(writer), inbox.clone()));
     let mut session = Session::new(guest, wire.clone());
     crate::log::to(wire.clone());
     if let Err(error) = wire.send(&ToNode::Hello(session.hello())) {

@@ -37,7 +37,10 @@ pub(super) fn start(
 }
 
 /// Ends the process: a handler never came back.
-#[expect(clippy::disallowed_methods, reason = "main never comes back, and nobody is left to hand anything on to")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "main never comes back, and nobody is left to hand anything on to"
+)]
 pub(super) fn end_process() {
     std::process::exit(1);
 }
@@ -90,7 +93,10 @@ fn take(message: ToPlugin, wire: &Wire, inbox: &Inbox) {
         }
         ToPlugin::Cancel { id } => {
             if inbox.cancel(id) {
-                wire.answer(id, Err(ToolError::new(ToolErrorCode::Expired, "it was given up before it began")));
+                wire.answer(
+                    id,
+                    Err(ToolError::new(ToolErrorCode::Expired, "it was given up before it began")),
+                );
             }
         }
         ToPlugin::Ping { id } => {

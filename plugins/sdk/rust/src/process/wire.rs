@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use super::asks::{Answer, Asks};
 use super::clock::MachineClock;
+use super::inbox::{Inbox, Turn};
 use crate::executor::lock;
 use crate::link::{Level, Link};
 
@@ -27,6 +28,7 @@ pub(super) struct Wire(Arc<Inner>);
 struct Inner {
     out: Mutex<Out>,
     asks: Asks,
+    inbox: Arc<Inbox>,
     heard: AtomicU32,
     woken: Mutex<bool>,
     wake: Condvar,
@@ -39,11 +41,12 @@ struct Out {
 }
 
 impl Wire {
-    pub(super) fn new(writer: Box<dyn Write + Send>) -> Self {
+    pub(super) fn new(writer: Box<dyn Write + Send>, inbox: Arc<Inbox>) -> Self {
         let out = Out { writer, encoding: Encoding::Json, most: MAX_MESSAGE };
         Self(Arc::new(Inner {
             out: Mutex::new(out),
             asks: Asks::default(),
+            inbox,
             heard: AtomicU32::new(0),
             woken: Mutex::new(false),
             wake: Condvar::new(),
@@ -138,6 +141,10 @@ impl Link for Wire {
         let _ = self.send(&ToNode::Progress { id, fraction, text });
     }
 
+    fn fail(&self, reason: String) {
+        self.0.inbox.push(Turn::End(reason));
+    }
+
     #[expect(clippy::disallowed_methods, reason = "what stands behind a device's delay")]
     fn delay(&self, time: Duration) {
         std::thread::sleep(time);
@@ -151,9 +158,7 @@ impl Link for Wire {
         let mut woken = lock(&self.0.woken);
         if !*woken {
             woken = match at_most {
-                Some(time) => {
-                    self.0.wake.wait_timeout(woken, time).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(time) => self.0.wake.wait_timeout(woken, time).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.0.wake.wait(woken).unwrap_or_else(PoisonError::into_inner),
             };
         }
