@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("sedge-protocol", "plugins/protocol", &["sedge-plugin"]),
     ("sedge-host", "plugins/host", &["sedge-plugin", "sedge-protocol"]),
     ("sedge-sdk", "plugins/sdk/rust", &["sedge-plugin", "sedge-protocol"]),
-    ("sedge-compile", "plugins/compiler", &[]),
+    ("sedge-compile", "plugins/compiler", &["sedge-host"]),
     ("rust-tally", "plugins/examples/rust-tally", &["sedge-plugin", "sedge-sdk"]),
     ("wasm-bme280", "plugins/examples/wasm-bme280", &["sedge-plugin", "sedge-sdk"]),
     ("sedge-mqtt", "plugins/mqtt", &["sedge-plugin"]),
