@@ -6,6 +6,7 @@
 //! | [`commands`] | one file per command |
 //! | [`load`] | finds, reads and checks the config |
 //! | [`catalogue`] | all kinds that this program has |
+//! | [`shelf`] | the plugins on disk, as kinds of a config |
 //! | [`assemble`] | makes plugins of a config |
 //! | [`control`] | how the command line asks the node on this machine |
 //! | [`outbox`] | the journal of readings |
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod commands;
 pub mod control;
 mod credentials;
+mod devices;
 pub mod exit;
 pub mod extend;
 mod gpio;
@@ -33,10 +35,12 @@ mod http;
 pub mod load;
 mod log;
 pub mod outbox;
+mod outside;
 mod place;
 mod remotes;
 mod requirements;
 mod roster;
+pub mod shelf;
 mod show;
 pub mod synced;
 
@@ -76,7 +80,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             return commands::config::show(global, args);
         }
         Command::Config { command: ConfigCommand::Get { key } } => return commands::config::get(global, key),
-        Command::Config { command: ConfigCommand::Schema } => return commands::config::schema(),
+        Command::Config { command: ConfigCommand::Schema } => return commands::config::schema(global),
         Command::Plugin { command: PluginCommand::Check { path } } => {
             return commands::plugin::check(global, path.as_deref());
         }

@@ -130,7 +130,7 @@ fn hardware_that_is_not_there_or_not_the_plugins_is_refused() {
         ("sandbox = 'process'", "5:11: `irrigation` is no WebAssembly component"),
         (
             "sit = 'x'",
-            "5:1: unknown key `sit`; did you mean `site`? allowed: enabled, grant, kind, limits, sandbox, site",
+            "5:1: unknown key `sit`; did you mean `site`? allowed: enabled, kind, grant, limits, sandbox, site",
         ),
     ];
     for (line, expected) in cases {

@@ -53,7 +53,7 @@ mod with_broker {
         let broker = broker(args.port).await?;
         let bridge = node::bridge_to(&mqtt, broker.local_addr())?;
         let prepared =
-            node::prepare(config, loaded.effective.clone(), &loaded.folder(), node::Keep::InMemory);
+            node::prepare(config, loaded.along(), node::Keep::InMemory);
         let me = Id::sanitized("demo", "demo");
         let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, Options::default());
         let mut stop = Stop::new()?;

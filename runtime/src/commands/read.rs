@@ -223,8 +223,7 @@ async fn itself(
     };
     let prepared = node::prepare(
         alone(config, &sensor),
-        loaded.effective.clone(),
-        &loaded.folder(),
+        loaded.along(),
         node::Keep::Nothing,
     );
     let me = Id::sanitized("read", "read");
