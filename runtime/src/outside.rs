@@ -5,13 +5,15 @@
 //!
 //! It must not decide what a grant allows, nor start anything: the engine starts what is made here.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use carriers::Outside;
 use sedge_actors::PluginSpec;
 use sedge_config::{Config, Outside as Words, Require, Sandbox, Section, Settings};
-use carriers::Outside;
 use sedge_host::outside::{Carrier, OutsideArgs, Role};
 use sedge_host::{Declaration, Entry};
 use sedge_plugin::{Activation, Id};
@@ -51,6 +53,9 @@ pub(crate) struct Instance {
     pub(crate) mark: u64,
 }
 
+/// How far each instance is kept from the rest of the machine, in a few words.
+pub type SharedIsolation = Arc<ArcSwap<BTreeMap<Id, String>>>;
+
 /// Which plugins are trusted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trust {
@@ -70,11 +75,13 @@ pub(crate) struct Workshop<'a> {
     pub(crate) devices: &'a SharedDevices,
     pub(crate) buses: &'a Buses,
     pub(crate) trust: &'a Trust,
+    /// What is said of the isolation of each.
+    pub(crate) isolation: &'a mut BTreeMap<Id, String>,
 }
 
 impl Workshop<'_> {
     /// The plugin of a section.
-    pub(crate) fn spec(&self, instance: Instance) -> PluginSpec {
+    pub(crate) fn spec(&mut self, instance: Instance) -> PluginSpec {
         let (id, kind, mut mark) = (instance.id.clone(), instance.kind.clone(), instance.mark);
         let found = self.found(instance.section, &kind);
         let grants = &instance.words.grant;
@@ -110,13 +117,14 @@ impl Workshop<'_> {
     }
 
     fn made(
-        &self,
+        &mut self,
         instance: Instance,
         (folder, declaration): (PathBuf, Declaration),
     ) -> Result<PluginSpec, String> {
         let Instance { id, kind, settings, words, role, .. } = instance;
         let limits = limits(&words, &declaration);
         let carrier = self.carrier(&folder, &declaration, &words, limits)?;
+        self.isolation.insert(id.clone(), carrier.isolation());
         let info = declaration.info.clone();
         let needs: Vec<Id> = info.needs.iter().filter_map(|need| Id::new(need).ok()).collect();
         let args = OutsideArgs {
@@ -170,7 +178,10 @@ pub(crate) fn limits(words: &Words, declaration: &Declaration) -> Limits {
     let is_component = matches!(declaration.entry, Some(Entry::Wasm(_)));
     let start = words.limits.start.map_or(START, |start| start.0);
     Limits {
-        message: words.limits.message.map_or(MAX_MESSAGE, |size| usize::try_from(size.0).unwrap_or(MAX_MESSAGE)),
+        message: words
+            .limits
+            .message
+            .map_or(MAX_MESSAGE, |size| usize::try_from(size.0).unwrap_or(MAX_MESSAGE)),
         in_flight: IN_FLIGHT,
         memory: words.limits.memory.map_or(if is_component { component } else { process }, |size| size.0),
         start_ms: u64::try_from(start.as_millis()).unwrap_or(u64::MAX),

@@ -36,18 +36,18 @@ impl Shelf {
     /// Looks at all places: beside the config, the user's, the machine's, those that the config names, in relation to its
     /// folder.
     pub fn look(config: Option<&Path>, extra: &[PathBuf]) -> Self {
-        let folder = config.and_then(Path::parent).unwrap_or(Path::new("."));
-        let user = place::user_data();
-        let mut places = vec![Place::project(folder.join("plugins"))];
-        places.extend(user.as_ref().map(|user| Place::user(user.join("plugins"))));
-        places.push(Place::system("/usr/local/lib/sedge/plugins"));
-        places.push(Place::system("/usr/lib/sedge/plugins"));
-        places.extend(extra.iter().map(|path| Place::extra(folder.join(path))));
-        places.push(Place::built_in(roster::built_in()));
-        let Listing { mut found, mistakes } = match user {
-            Some(user) => Cache::new(user.join("plugins.cache")).discover(&places),
-            None => sedge_host::discover(&places),
+        let mut places = places(config, extra);
+        let discover = |places: &[Place]| match place::user_data() {
+            Some(user) => Cache::new(user.join("plugins.cache")).discover(places),
+            None => sedge_host::discover(places),
         };
+        let mut listing = discover(&places);
+        if !listing.found.is_empty() {
+            // What is compiled in is not told to look at, unless there is something that may stand before it.
+            places.push(Place::built_in(roster::built_in()));
+            listing = discover(&places);
+        }
+        let Listing { mut found, mistakes } = listing;
         found.retain(|found| found.origin != Origin::BuiltIn || found.shadowed_by.is_some());
         Self { found, mistakes }
     }
@@ -94,6 +94,17 @@ impl Shelf {
         }
         catalogue
     }
+}
+
+/// Where plugins lie on disk.
+pub(crate) fn places(config: Option<&Path>, extra: &[PathBuf]) -> Vec<Place> {
+    let folder = config.and_then(Path::parent).unwrap_or(Path::new("."));
+    let mut places = vec![Place::project(folder.join("plugins"))];
+    places.extend(place::user_data().map(|user| Place::user(user.join("plugins"))));
+    places.push(Place::system("/usr/local/lib/sedge/plugins"));
+    places.push(Place::system("/usr/lib/sedge/plugins"));
+    places.extend(extra.iter().map(|path| Place::extra(folder.join(path))));
+    places
 }
 
 /// What can be run, or why not.

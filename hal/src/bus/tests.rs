@@ -336,7 +336,8 @@ fn a_transfer_without_a_driver_writes_and_reads_in_one_go_also_behind_a_multiple
     sim.attach(0x48, Box::new(RegisterFile::new(&[(0x0F, &[0x17, 0x2A])])));
     sim.channel(0x70, 2).attach(0x49, Box::new(RegisterFile::new(&[(0x01, &[7])])));
     let bus = sim.bus().unwrap();
-    let ask = |register| vec![Part::Write(vec![register]), Part::Read(2), Part::Write(vec![0x10]), Part::Read(1)];
+    let ask =
+        |register| vec![Part::Write(vec![register]), Part::Read(2), Part::Write(vec![0x10]), Part::Read(1)];
     let read = block_on(bus.transfer(0x48, ask(0x0F))).unwrap();
     assert_eq!((read.len(), &read[0][..], read[1].len()), (2, &[0x17, 0x2A][..], 1));
     let gone = block_on(bus.transfer(0x49, ask(1))).unwrap_err();

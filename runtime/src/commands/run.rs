@@ -71,8 +71,12 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let (running, house) = prepared.start(bridge).await;
     let watches = watches(outbox.as_ref(), &running);
     let (wishes, mut reloads) = mpsc::channel(1);
-    let control =
-        control::serve(control::Shown { node: running.handle(), outbox: outbox.clone(), reload: wishes });
+    let control = control::serve(control::Shown {
+        node: running.handle(),
+        outbox: outbox.clone(),
+        isolation: house.isolation(),
+        reload: wishes,
+    });
     say_how_it_runs(&running);
     let mut node =
         Reloadable { running, house, address, mqtt, data, outbox: outbox.clone(), kept, global, args };

@@ -29,6 +29,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
             "sedge-mqtt",
             "sedge-plugin",
             "sedge-plugins",
+            "sedge-protocol",
         ],
     ),
 ];
