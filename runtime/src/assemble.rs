@@ -70,7 +70,8 @@ impl House {
 
     /// What belongs to the config that comes next.
     pub fn look_again(&mut self, along: Along) {
-        self.along = along;
+        let data = self.along.data.take();
+        self.along = Along { data, ..along };
     }
 
     /// The plugins of a config. `bridge` is left out where nothing is to be published. `load` names the only ones that are

@@ -51,7 +51,12 @@ impl Loaded {
 
     /// What belongs to it beside what it says.
     pub fn along(&self) -> Along {
-        Along { effective: self.effective.clone(), folder: self.folder(), shelf: self.shelf.clone() }
+        Along {
+            effective: self.effective.clone(),
+            folder: self.folder(),
+            shelf: self.shelf.clone(),
+            data: None,
+        }
     }
 
     /// Checks a text.

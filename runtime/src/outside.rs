@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use carriers::Outside;
 use sedge_actors::PluginSpec;
 use sedge_config::{Config, Outside as Words, Require, Sandbox, Section, Settings};
-use sedge_host::outside::{Carrier, OutsideArgs, Role};
+use sedge_host::outside::{Carrier, Outside, OutsideArgs, Role};
 use sedge_host::{Declaration, Entry};
 use sedge_plugin::{Activation, Id};
 use sedge_protocol::{IN_FLIGHT, Limits, MAX_MESSAGE};
@@ -22,6 +21,7 @@ use sedge_protocol::{IN_FLIGHT, Limits, MAX_MESSAGE};
 use crate::assemble::Barred;
 use crate::buses::Buses;
 use crate::devices::SharedDevices;
+use crate::place;
 use crate::shelf::{Along, usable};
 
 /// Memory of a process and of a component, unless the config says otherwise, in bytes.
@@ -148,6 +148,12 @@ impl Workshop<'_> {
         Ok(if info.activation == Activation::OnDemand { spec.on_demand(IDLE) } else { spec })
     }
 
+    /// Where native code is kept that was compiled here.
+    fn cache(&self) -> PathBuf {
+        let folder = self.along.data.clone().or_else(place::user_data).unwrap_or_else(|| "/var/lib/sedge".into());
+        folder.join("compiled")
+    }
+
     fn carrier(
         &self,
         folder: &Path,
@@ -156,13 +162,13 @@ impl Workshop<'_> {
         limits: Limits,
     ) -> Result<Arc<dyn Carrier>, String> {
         let inner: Arc<dyn Carrier> = match &declaration.entry {
-            Some(Entry::Command(command)) => carriers::process(folder, command.clone(), words, limits),
+            Some(Entry::Command(command)) => carriers::process(command.clone(), words, limits),
             Some(Entry::Wasm(_)) if words.sandbox == Some(Sandbox::Process) => {
                 let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
                 let command = [own.display().to_string(), COMPONENT.into(), folder.display().to_string()];
-                carriers::process(folder, command.into(), words, limits)
+                carriers::process(command.into(), words, limits)
             }
-            Some(Entry::Wasm(file)) => carriers::component(folder, file)?,
+            Some(Entry::Wasm(file)) => carriers::component(folder, file, self.cache()),
             None => return Err("its manifest has no `[entry]`: there is nothing to run".into()),
         };
         Ok(Arc::new(carriers::Verified::new(inner, folder, self.trust)))

@@ -168,4 +168,6 @@ pub struct Along {
     pub folder: PathBuf,
     /// The plugins on disk that it can name.
     pub shelf: Arc<Shelf>,
+    /// The folder for the node's data, once that is known.
+    pub data: Option<PathBuf>,
 }

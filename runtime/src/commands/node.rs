@@ -46,7 +46,7 @@ pub enum Keep {
 }
 
 /// Makes a node of a config.
-pub fn prepare(config: Config, along: Along, keep: Keep) -> Prepared {
+pub fn prepare(config: Config, mut along: Along, keep: Keep) -> Prepared {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let info = info(&config, &*clock, Boot(random()));
     let data = place::data(config.node.data.as_deref(), &info.id);
@@ -56,6 +56,7 @@ pub fn prepare(config: Config, along: Along, keep: Keep) -> Prepared {
         (Keep::Nothing, _) => None,
     };
     let outbox = home.map(|home| Outbox::open(&config.outbox, &home, clock.clone()));
+    along.data.clone_from(&data);
     let around = Surroundings {
         data,
         journal: outbox.clone().map(|outbox| Arc::new(outbox) as Arc<dyn Journal>),

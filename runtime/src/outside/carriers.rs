@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sedge_config::Outside as Words;
+use sedge_hal::SystemClock;
 use sedge_host::outside::{Carrier, Line, Start};
-use sedge_plugin::PluginError;
+use sedge_host::wasm::{ComponentCarrier, ComponentOptions, Trusted, find_compiler};
 use sedge_plugin::context::BoxFuture;
+use sedge_plugin::{Clock, PluginError, Taken};
 use sedge_protocol::Limits;
 
 use super::Trust;
@@ -43,6 +45,7 @@ impl Carrier for Verified {
     }
 }
 
+/// What is known of the plugin's files, and whether the config asks for more.
 fn verify(_folder: &Path, _trust: &Trust) -> Result<(), String> {
     Ok(())
 }
@@ -58,19 +61,29 @@ impl Carrier for Nothing {
     }
 }
 
-pub(super) fn process(_: &Path, _: Vec<String>, _: &Words, _: Limits) -> Arc<dyn Carrier> {
+pub(super) fn process(_: Vec<String>, _: &Words, _: Limits) -> Arc<dyn Carrier> {
     Arc::new(Nothing("no processes yet"))
 }
 
-pub(super) fn component(_: &Path, _: &str) -> Result<Arc<dyn Carrier>, String> {
-    Ok(Arc::new(Nothing("no components yet")))
+/// A WebAssembly component on a thread of the node. `cache` is where native code is kept that was compiled here.
+pub(super) fn component(folder: &Path, file: &str, cache: PathBuf) -> Arc<dyn Carrier> {
+    let path = std::env::var_os("PATH");
+    let own = std::env::current_exe().unwrap_or_default();
+    // Native code has no integrity of its own. What was installed is compared before each start, all of it; for what lies
+    // there by hand nobody vouches, so that it is compiled here.
+    let trusted: Trusted = Arc::new(|_, _| false);
+    Arc::new(ComponentCarrier::new(ComponentOptions {
+        folder: folder.into(),
+        file: file.into(),
+        cache,
+        compiler: find_compiler(&own, path.as_deref()),
+        trusted,
+        clock: Arc::new(now),
+        interpreted: false,
+    }))
 }
 
-pub(super) struct Outside;
-impl sedge_plugin::Plugin for Outside {
-    type Args = sedge_host::outside::OutsideArgs;
-    const MANIFEST: sedge_plugin::Manifest = sedge_plugin::Manifest::new("outside", "", "");
-    async fn setup(_: &Self::Args, _: sedge_plugin::Context) -> Result<Self, PluginError> {
-        Err(PluginError::failed("nothing yet"))
-    }
+fn now() -> Taken {
+    let up_ms = u64::try_from(SystemClock.up().as_millis()).unwrap_or(u64::MAX);
+    Taken { up_ms, wall_ms: SystemClock.wall_ms() }
 }
