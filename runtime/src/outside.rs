@@ -150,7 +150,8 @@ impl Workshop<'_> {
 
     /// Where native code is kept that was compiled here.
     fn cache(&self) -> PathBuf {
-        let folder = self.along.data.clone().or_else(place::user_data).unwrap_or_else(|| "/var/lib/sedge".into());
+        let folder =
+            self.along.data.clone().or_else(place::user_data).unwrap_or_else(|| "/var/lib/sedge".into());
         folder.join("compiled")
     }
 

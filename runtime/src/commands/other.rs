@@ -11,9 +11,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
+use sedge_host::outside::tool_name;
 use sedge_plugin::schema::nearest;
 use sedge_plugin::topics::Command;
-use sedge_plugin::{Id, Name};
+use sedge_plugin::Id;
 use serde_json::Value as Json;
 
 use super::{local, tool};
@@ -126,7 +127,7 @@ fn declared(loaded: Option<&Loaded>, global: &Global) -> Vec<Declared> {
         let effective = loaded.map(|loaded| &*loaded.effective).unwrap_or(&Json::Null);
         let instance = instance(effective, section.word(), plugin);
         all.extend(declaration.commands.iter().map(|command| {
-            let tool = instance.as_ref().and_then(|id| tool_of(&command.tool, plugin, id));
+            let tool = instance.as_ref().and_then(|id| tool_name(plugin, id, &command.tool).ok());
             let own = tool.map(|tool| Command { tool, ..command.clone() });
             let (name, about) = (command.name.clone(), command.about.clone());
             Declared { name, about, plugin: plugin.clone(), section, command: own }
@@ -144,13 +145,6 @@ fn instance(effective: &Json, section: &str, plugin: &str) -> Option<Id> {
     let mut all: Vec<&String> = instances.iter().filter(is_one).map(|(id, _)| id).collect();
     all.sort_by_key(|id| (*id != plugin, id.as_str()));
     Id::new(all.first()?).ok()
-}
-
-/// What a tool of a manifest is called where the instance has another name than the plugin.
-fn tool_of(tool: &Name, plugin: &str, instance: &Id) -> Option<Name> {
-    let (own, other) = (plugin.replace('-', "_"), instance.as_str().replace('-', "_"));
-    let rest = tool.as_str().strip_prefix(&own).filter(|rest| rest.is_empty() || rest.starts_with('_'));
-    Name::new(&rest.map_or_else(|| tool.to_string(), |rest| format!("{other}{rest}"))).ok()
 }
 
 /// The commands of plugins on disk, each with what it does, for `sedge --help`.
@@ -212,15 +206,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_means_the_tool_of_the_instance() {
-        let name = |text| Name::new(text).unwrap();
+    fn a_command_means_an_instance_that_runs() {
         let id = |text| Id::new(text).unwrap();
-        let tool = |tool, plugin, instance| tool_of(&name(tool), plugin, &id(instance)).unwrap().to_string();
-        assert_eq!(tool("weather_forecast", "weather", "weather"), "weather_forecast");
-        assert_eq!(tool("weather_forecast", "weather", "my-attic"), "my_attic_forecast");
-        assert_eq!(tool("weather", "weather", "attic"), "attic");
-        assert_eq!(tool("weathering", "weather", "attic"), "weathering");
-        assert_eq!(tool("two_words_x", "two-words", "a"), "a_x");
         let config =
             json!({ "plugin": { "b": { "kind": "weather" }, "a": { "kind": "weather", "enabled": false } } });
         assert_eq!(instance(&config, "plugin", "weather"), Some(id("b")));
