@@ -4,7 +4,7 @@ import errno
 import unittest
 from typing import Any
 
-from sedge_sdk import Sensor
+from sedge_sdk import NodeError, Sensor
 from sedge_sdk.testing import FakeI2c, FakeNode
 
 
@@ -58,6 +58,13 @@ class ABus(unittest.TestCase):
         self.chip.fails = "nobody answers"
         error = self.bus(lambda bus: bus.read_byte(0x76))
         self.assertEqual(error.errno, errno.EREMOTEIO)
+
+    def test_that_hangs_raises_a_timeout(self) -> None:
+        def hang(operations: Any) -> Any:
+            raise NodeError("the bus took too long", "failed", {"reason": "timeout"})
+
+        self.chip.transfer = hang  # type: ignore[method-assign]
+        self.assertIsInstance(self.bus(lambda bus: bus.read_byte(0x76)), TimeoutError)
 
     def test_takes_the_messages_of_smbus2(self) -> None:
         try:

@@ -80,7 +80,8 @@ class SMBus:
         except NodeError as error:
             if error.code == "denied":
                 raise PermissionError(errno.EACCES, error.message) from error
-            if error.code == "timeout":
+            reason = error.data.get("reason") if isinstance(error.data, dict) else None
+            if "timeout" in (reason, error.code):
                 raise TimeoutError(errno.ETIMEDOUT, error.message) from error
             raise OSError(errno.EREMOTEIO, error.message) from error
 

@@ -345,8 +345,9 @@ def _text(error: BaseException) -> str:
 class LogHandler(logging.Handler):
     """Takes log records to the node."""
 
-    #: The longest line, in characters.
-    LONGEST = 8192
+    #: Lines of one record, and characters of one line.
+    LINES = 40
+    LONGEST = 2000
 
     def __init__(self, channel: Channel, own: str) -> None:
         super().__init__()
@@ -358,7 +359,12 @@ class LogHandler(logging.Handler):
             text = self.format(record)
             if record.name not in (self._own, "root"):
                 text = f"{record.name}: {text}"
-            self._channel.send({"type": "log", "level": level(record.levelno), "text": text[: self.LONGEST]})
+            lines = text.splitlines()
+            if len(lines) > self.LINES:  # how it began and how it ended says most
+                half = self.LINES // 2
+                lines = [*lines[:half], "…", *lines[-half:]]
+            for line in lines:
+                self._channel.send({"type": "log", "level": level(record.levelno), "text": line[: self.LONGEST]})
         except Exception:
             # Not by logging's own way: that prints a trace for every line once the node is gone.
             self.setLevel(logging.CRITICAL + 1)

@@ -63,7 +63,7 @@ class FakeI2c:
     def transfer(self, operations: Sequence[Operation]) -> List[bytes]:
         """Override it for a chip that is more than registers."""
         if self.fails is not None:
-            raise NodeError(self.fails, "failed")
+            raise NodeError(self.fails, "failed", {"reason": "no_answer"})
         read = []
         for one in operations:
             if isinstance(one, int):
@@ -398,7 +398,8 @@ class FakeNode:
         self.events.append({word: ask.get(word) for word in ("kind", "severity", "text", "data")})
 
     def _ask_latest(self, ask: Message) -> Any:
-        _granted(self.grants, "topics", "deliver")
+        if ask["sensor"] != self.id and not ask["sensor"].startswith(self.id + "-"):
+            _granted(self.grants, "topics", "deliver")
         found = self._latest.get(ask["sensor"])
         return None if found is None else _reading(found)
 
@@ -431,7 +432,7 @@ class FakeNode:
         if label not in (self.grants.get("i2c") or {}) and not own:
             raise ToolError(f"the device `{label}` was not granted", "denied")
         if label not in self.chips:
-            raise ToolError(f"`{label}`: nobody answers", "failed")
+            raise ToolError(f"`{label}`: nobody answers", "failed", {"reason": "no_answer"})
         operations = [one["read"] if "read" in one else bytes.fromhex(one["write"]) for one in ask["operations"]]
         return {"read": [one.hex() for one in self.chips[label].transfer(operations)]}
 
@@ -443,7 +444,9 @@ class FakeNode:
 
     def _ask_http(self, ask: Message) -> Any:
         parts = urlsplit(ask["url"])
-        _granted(self.grants, "hosts", parts.netloc, parts.hostname or "")
+        # A grant without a port is for the usual ones.
+        usual = [parts.hostname or ""] if parts.port in (None, 80, 443) else []
+        _granted(self.grants, "hosts", parts.netloc, *usual)
         http = self._http
         if http == "real":
             return _fetch(ask)
