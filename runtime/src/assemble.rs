@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sedge_actors::{Guard, PluginSpec};
 use sedge_config::{self as config, Address, Config, Destination, Section};
 use sedge_hal::{Seat, Supply};
+use sedge_host::install::Trust;
 use sedge_host::outside::Role;
 use sedge_mqtt::MqttBridge;
 use sedge_plugin::grant::I2cGrant;
@@ -27,10 +28,10 @@ use serde_json::Value as Json;
 
 use crate::buses::{Buses, Opened};
 use crate::devices::SharedDevices;
-use crate::outside::{Instance, SharedIsolation, Trust, Workshop};
+use crate::outside::{Instance, SharedIsolation, Workshop};
 use crate::roster::BY_DEFAULT;
 use crate::shelf::{Along, Shelf};
-use crate::{callers, extend, gpio, remotes};
+use crate::{callers, extend, gpio, outside, remotes};
 
 /// The hardware of a node, and how plugins are made of a config for it. Outlives reloads.
 pub struct House {
@@ -84,7 +85,7 @@ impl House {
     ) -> Vec<PluginSpec> {
         self.buses.open(&config.buses);
         self.devices.set(self.buses.all());
-        self.trust = Trust::of(&config);
+        self.trust = outside::trust(&config);
         self.supplies.retain(|id, _| config.gpios.iter().any(|gpio| gpio.id == *id));
         for gpio in config.gpios.iter().filter(|gpio| gpio.kind == "power") {
             self.supplies.entry(gpio.id.clone()).or_insert_with(|| Supply::new(self.clock.clone()));

@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sedge_actors::PluginSpec;
 use sedge_config::{Config, Outside as Words, Require, Sandbox, Section, Settings};
+use sedge_host::install::{self, Trust};
 use sedge_host::outside::{Carrier, Outside, OutsideArgs, Role};
 use sedge_host::{Declaration, Entry};
 use sedge_plugin::{Activation, Id};
@@ -57,16 +58,13 @@ pub(crate) struct Instance {
 pub type SharedIsolation = Arc<ArcSwap<BTreeMap<Id, String>>>;
 
 /// Which plugins are trusted.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Trust {
-    pub(crate) require: Require,
-    pub(crate) keys: Vec<String>,
-}
-
-impl Trust {
-    pub(crate) fn of(config: &Config) -> Self {
-        Self { require: config.plugin_require, keys: config.plugin_keys.clone() }
-    }
+pub(crate) fn trust(config: &Config) -> Trust {
+    let require = match config.plugin_require {
+        Require::None => install::Require::None,
+        Require::Locked => install::Require::Locked,
+        Require::Signed => install::Require::Signed,
+    };
+    Trust { require, keys: config.plugin_keys.clone() }
 }
 
 /// What all of them are made with.
@@ -123,7 +121,7 @@ impl Workshop<'_> {
     ) -> Result<PluginSpec, String> {
         let Instance { id, kind, settings, words, role, .. } = instance;
         let limits = limits(&words, &declaration);
-        let carrier = self.carrier(&folder, &declaration, &words, limits)?;
+        let carrier = self.carrier(&folder, &declaration, &words)?;
         self.isolation.insert(id.clone(), carrier.isolation());
         let info = declaration.info.clone();
         let needs: Vec<Id> = info.needs.iter().filter_map(|need| Id::new(need).ok()).collect();
@@ -160,14 +158,13 @@ impl Workshop<'_> {
         folder: &Path,
         declaration: &Declaration,
         words: &Words,
-        limits: Limits,
     ) -> Result<Arc<dyn Carrier>, String> {
         let inner: Arc<dyn Carrier> = match &declaration.entry {
-            Some(Entry::Command(command)) => carriers::process(command.clone(), words, limits),
+            Some(Entry::Command(command)) => carriers::process(command.clone(), declaration.stdio, words),
             Some(Entry::Wasm(_)) if words.sandbox == Some(Sandbox::Process) => {
                 let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
                 let command = [own.display().to_string(), COMPONENT.into(), folder.display().to_string()];
-                carriers::process(command.into(), words, limits)
+                carriers::process(command.into(), false, words)
             }
             Some(Entry::Wasm(file)) => carriers::component(folder, file, self.cache()),
             None => return Err("its manifest has no `[entry]`: there is nothing to run".into()),

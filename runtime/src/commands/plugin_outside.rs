@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sedge_config::Section;
 use sedge_host::Declaration;
+use sedge_host::install::{self, Standing};
 use sedge_plugin::grant::{GpioGrant, Grants, I2cGrant, Requests};
 use serde_json::{Value as Json, json};
 
@@ -38,7 +39,7 @@ pub(super) fn show(roster: &Roster, kind: &str) -> Result<(), Failure> {
     if !declaration.requests.why.is_empty() {
         rows.push(vec!["  because it".into(), declaration.requests.why.clone()]);
     }
-    rows.push(vec!["  checksum".into(), standing(folder)]);
+    rows.push(vec!["  checksum".into(), standing(roster, folder)]);
     table(&rows)
 }
 
@@ -79,7 +80,7 @@ pub(super) fn json(roster: &Roster, kind: &str, rows: &[&Row]) -> Json {
         "tools": declaration.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(),
         "hooks": declaration.hooks,
         "commands": declaration.commands,
-        "checksum": standing(folder),
+        "checksum": standing(roster, folder),
         "instances": instances,
     })
 }
@@ -151,8 +152,18 @@ pub(crate) fn grant_line(grants: &Grants) -> String {
 }
 
 /// What is known of the plugin's files: installed, unchanged, signed.
-fn standing(_folder: &Path) -> String {
-    "not installed by `sedge plugin install`".into()
+fn standing(roster: &Roster, folder: &Path) -> String {
+    let config = roster.config.as_ref().and_then(|loaded| loaded.config.as_ref());
+    let trust = config.map(crate::outside::trust).unwrap_or_default();
+    match install::standing(folder, &trust) {
+        Ok(Standing::Unlocked) => "none: it was put there by hand".into(),
+        Ok(Standing::Linked) => "none: it is a link, behind which files may change".into(),
+        Ok(Standing::Locked { source, sha256, .. }) => {
+            format!("as it was installed from {source} (sha256 {})", sha256.chars().take(12).collect::<String>())
+        }
+        Ok(Standing::Signed { key }) => format!("signed by {key}"),
+        Err(error) => format!("WRONG: {error}"),
+    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use sedge_config::Outside as Words;
 use sedge_hal::SystemClock;
+use sedge_host::install::{Trust, standing};
 use sedge_host::outside::{Carrier, Line, Start};
+use sedge_host::process::{ProcessCarrier, ProcessOptions};
 use sedge_host::wasm::{ComponentCarrier, ComponentOptions, Trusted, find_compiler};
 use sedge_plugin::context::BoxFuture;
 use sedge_plugin::{Clock, PluginError, Taken};
-use sedge_protocol::Limits;
-
-use super::Trust;
 
 /// A carrier whose plugin is compared with what was installed before each start.
 pub(super) struct Verified {
@@ -34,7 +33,8 @@ impl Carrier for Verified {
             let looked = tokio::task::spawn_blocking(move || verify(&folder, &trust)).await;
             match looked {
                 Ok(Ok(())) => self.inner.start(start).await,
-                Ok(Err(why)) => Err(PluginError::failed(why)),
+                // Trying again does not help: somebody has to look at it.
+                Ok(Err(why)) => Err(PluginError::Settings(why.into())),
                 Err(error) => Err(PluginError::failed(format!("its files cannot be looked at: {error}"))),
             }
         })
@@ -45,24 +45,23 @@ impl Carrier for Verified {
     }
 }
 
-/// What is known of the plugin's files, and whether the config asks for more.
-fn verify(_folder: &Path, _trust: &Trust) -> Result<(), String> {
-    Ok(())
+/// Why its files do not let it be started.
+fn verify(folder: &Path, trust: &Trust) -> Result<(), String> {
+    standing(folder, trust).map(drop).map_err(|error| format!("{}: {error}", folder.display()))
 }
 
-struct Nothing(&'static str);
-
-impl Carrier for Nothing {
-    fn start(&self, _: Start) -> BoxFuture<'_, Result<Line, PluginError>> {
-        Box::pin(async { Err(PluginError::failed(self.0)) })
-    }
-    fn isolation(&self) -> String {
-        "none".into()
-    }
-}
-
-pub(super) fn process(_: Vec<String>, _: &Words, _: Limits) -> Arc<dyn Carrier> {
-    Arc::new(Nothing("no processes yet"))
+/// A process of its own.
+pub(super) fn process(command: Vec<String>, stdio: bool, words: &Words) -> Arc<dyn Carrier> {
+    let zone = std::env::var("TZ").ok().map(|zone| ("TZ".to_owned(), zone));
+    Arc::new(ProcessCarrier::new(ProcessOptions {
+        command,
+        python: None,
+        stdio,
+        memory: None, // That of the limits which it is started with.
+        cpu: words.limits.cpu,
+        user: None,
+        environment: zone.into_iter().collect(),
+    }))
 }
 
 /// A WebAssembly component on a thread of the node. `cache` is where native code is kept that was compiled here.
