@@ -159,7 +159,10 @@ fn standing(roster: &Roster, folder: &Path) -> String {
         Ok(Standing::Unlocked) => "none: it was put there by hand".into(),
         Ok(Standing::Linked) => "none: it is a link, behind which files may change".into(),
         Ok(Standing::Locked { source, sha256, .. }) => {
-            format!("as it was installed from {source} (sha256 {})", sha256.chars().take(12).collect::<String>())
+            format!(
+                "as it was installed from {source} (sha256 {})",
+                sha256.chars().take(12).collect::<String>()
+            )
         }
         Ok(Standing::Signed { key }) => format!("signed by {key}"),
         Err(error) => format!("WRONG: {error}"),
