@@ -180,7 +180,7 @@ async fn what_is_not_granted_is_shown_with_the_line_that_grants_it() {
     }
     config.write("node.toml", &format!("{NODE}[plugin.dice]\ngrant.hots = [\"x\"]\n"));
     let output = run(&["check", "-c", &config.file()]).await;
-    assert!(stderr(&output).contains("unknown key `hots`; did you mean `hosts`"), "{output:?}");
+    assert!(stderr(&output).contains("did you mean `hosts`"), "{output:?}");
 }
 
 #[tokio::test]
@@ -273,7 +273,7 @@ async fn a_plugin_that_dies_is_backed_off_and_nothing_else_is_touched() {
     config.write("plugins/dead/main.sh", "#!/bin/sh\necho 'no such luck' >&2\nexit 3\n");
     config.write("plugins/dead/plugin.toml", &manifest("dead", ""));
     let _node = started(&config).await;
-    let row = until(&config, "dead", "backing off").await;
+    let row = until(&config, "dead", "backing_off").await;
     let reason = row["reason"].as_str().unwrap();
     assert!(reason.contains("status 3") && reason.contains("no such luck"), "{row}");
     assert_eq!(until(&config, "dice", "running").await["restarts"], 0);
