@@ -30,6 +30,8 @@ mod layers;
 mod node;
 #[path = "promises/outbox.rs"]
 mod outbox;
+#[path = "promises/outside.rs"]
+mod outside;
 #[path = "promises/program.rs"]
 mod program;
 #[path = "promises/record.rs"]

@@ -34,6 +34,7 @@
 //! stranger wrote end more than the plugin that he wrote it for.
 
 mod check;
+pub mod install;
 pub mod listing;
 pub mod manifest;
 mod mistake;

@@ -6,6 +6,8 @@ mod cache;
 mod check;
 #[path = "promises/golden.rs"]
 mod golden;
+#[path = "promises/install/mod.rs"]
+mod install;
 #[path = "promises/listing.rs"]
 mod listing;
 #[path = "promises/manifest.rs"]

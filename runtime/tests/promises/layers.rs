@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
             "sedge-mqtt",
             "sedge-plugin",
             "sedge-plugins",
+            "sedge-protocol",
         ],
     ),
 ];
