@@ -30,7 +30,7 @@ pub struct Bus {
 
 impl Bus {
     pub(crate) fn new(fault: Fault, read: Read<BusKeys>) -> Self {
-        let Read { instance, keys, settings } = read;
+        let Read { instance, keys, settings, .. } = read;
         let BusKeys { kind, parent } = keys;
         Self { id: instance.id, kind, parent, settings, fault: fault.text, mark: fault.mark }
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use sedge_plugin::grant::Requests;
 use serde_json::Value;
 
 /// The sections of the file that hold instances, such as `[sensor.ID]`.
@@ -87,6 +88,17 @@ pub struct Kind {
     /// The kinds of buses that can serve it, such as `i2c`, `spi`, `w1` or `gpio`; for a kind of bus those that it can be
     /// on itself. Empty: it needs none, or nothing is known.
     pub buses: Vec<String>,
+    /// For a plugin that is not compiled in: what it is like.
+    pub outside: Option<Traits>,
+}
+
+/// What is known of a plugin from outside before it runs.
+#[derive(Debug, Clone, Default)]
+pub struct Traits {
+    /// What it asks for.
+    pub requests: Requests,
+    /// Whether it is a WebAssembly component.
+    pub wasm: bool,
 }
 
 impl Kind {
@@ -109,6 +121,8 @@ const STAND_INS: [&str; 2] = ["sim", "replay"];
 pub struct Catalogue {
     /// In the order in which they are offered to people.
     pub kinds: Vec<Kind>,
+    /// Plugins that are there and cannot be used, by name, each with what is wrong with it.
+    pub broken: Vec<(String, String)>,
     /// Ids that are taken without a section of their own, each with the section that is about it.
     pub reserved: Vec<(String, String)>,
     /// Checks an expression, such as a guard's `only_if`. Without it: any text is one.

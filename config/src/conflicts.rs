@@ -27,7 +27,8 @@ pub(crate) fn taken_ids(
     for instance in instances {
         let id = instance.id.as_str();
         // A plugin has its id even when no section names it.
-        let plugin = catalogue.find(Section::Plugin, id).filter(|_| instance.section != Section::Plugin);
+        let plugin = catalogue.find(Section::Plugin, id).filter(|kind| kind.outside.is_none());
+        let plugin = plugin.filter(|_| instance.section != Section::Plugin);
         let reserved = catalogue.reserved.iter().find(|(reserved, _)| reserved == id);
         if let Some((_, place)) = reserved.filter(|_| instance.section != Section::Plugin) {
             let message = format!("the id `{id}` is taken by what `{place}` sets up");
@@ -153,7 +154,7 @@ mod tests {
         let words = |buses: &[&str]| {
             let buses = buses.iter().map(|&bus| bus.into()).collect();
             let (section, name, schema) = (Section::Sensor, String::new(), serde_json::Value::Null);
-            bus_words(&Kind { section, name, schema, addresses: Vec::new(), buses })
+            bus_words(&Kind { section, name, schema, addresses: Vec::new(), buses, outside: None })
         };
         assert_eq!(words(&["w1", "sim", "replay"]), "`w1`");
         assert_eq!(words(&["i2c", "tca9548a", "x", "sim"]), "`i2c`, `tca9548a` or `x`");

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::catalogue::Section;
 use crate::fingerprint::fingerprint;
 use crate::instance::{CommonKeys, Read};
+use crate::outside::Outside;
 use crate::report::Fault;
 use crate::secret::Settings;
 
@@ -24,6 +25,9 @@ pub struct Destination {
     pub enabled: bool,
     /// What the kind defines.
     pub settings: Settings,
+    /// Of a plugin from outside: how far it may go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
     /// Why it cannot run.
     pub fault: Option<String>,
     #[serde(skip)]
@@ -32,13 +36,14 @@ pub struct Destination {
 
 impl Destination {
     pub(crate) fn new(fault: Fault, read: Read<DestinationKeys>) -> Self {
-        let Read { instance, keys, settings } = read;
+        let Read { instance, keys, settings, outside } = read;
         Self {
             id: instance.id,
             kind: keys.kind,
             sensors: keys.sensors,
             enabled: keys.enabled,
             settings,
+            outside,
             fault: fault.text,
             mark: fault.mark,
         }
@@ -47,8 +52,8 @@ impl Destination {
     /// A number that changes when anything here does, secrets included; not when the section moves within its file.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let Self { id, kind, sensors, enabled, settings, fault: _, mark } = self;
-        fingerprint(&json!([id, kind, sensors, enabled, **settings, mark]))
+        let Self { id, kind, sensors, enabled, settings, outside, fault: _, mark } = self;
+        fingerprint(&json!([id, kind, sensors, enabled, **settings, outside, mark]))
     }
 }
 

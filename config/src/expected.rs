@@ -18,6 +18,7 @@ use crate::instance::{common_schema, properties};
 use crate::mqtt::Keys as MqttKeys;
 use crate::node::Node;
 use crate::outbox::Keys as OutboxKeys;
+use crate::outside;
 use crate::plugin::PluginKeys;
 use crate::plugins::Plugins;
 use crate::processor::ProcessorKeys;
@@ -45,6 +46,9 @@ pub(crate) fn section_schema(section: Section) -> Value {
 /// The keys that all instances of a section have, as those of one kind have them.
 pub(crate) fn kind_schema(section: Section, kind: &Kind) -> Value {
     let mut schema = section_schema(section);
+    if kind.outside.is_some() {
+        outside::join(&mut schema);
+    }
     if section != Section::Sensor {
         return schema;
     }

@@ -34,7 +34,7 @@ pub struct Gpio {
 
 impl Gpio {
     pub(crate) fn new(fault: Fault, read: Read<GpioKeys>) -> Self {
-        let Read { instance, keys, settings } = read;
+        let Read { instance, keys, settings, .. } = read;
         Self {
             id: instance.id,
             kind: keys.kind,

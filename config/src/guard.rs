@@ -155,7 +155,12 @@ pub(crate) fn misspelt(report: &mut Report<'_>) -> Vec<Read<GuardKeys>> {
             let message = format!("the guard `{name}` stands in a section of another name");
             let help = format!("call it `{}`", instance.title());
             report.error(Scope::Instance(&instance), instance.key.clone(), &message).help(help);
-            guards.push(Read { instance, keys: GuardKeys::default(), settings: Settings::default() });
+            guards.push(Read {
+                instance,
+                keys: GuardKeys::default(),
+                settings: Settings::default(),
+                outside: None,
+            });
         }
     }
     guards

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::catalogue::{Catalogue, Kind, Section};
 use crate::document::is_within;
+use crate::outside::{self, Outside};
 use crate::report::{Report, Scope};
 use crate::secret::Settings;
 
@@ -43,6 +44,15 @@ pub(crate) struct Read<K> {
     pub(crate) instance: Instance,
     pub(crate) keys: K,
     pub(crate) settings: Settings,
+    /// Of a plugin from outside.
+    pub(crate) outside: Option<Outside>,
+}
+
+impl<K> Read<K> {
+    /// What it is granted, where it is a plugin from outside.
+    pub(crate) fn granted(&self) -> Option<(&Instance, &Outside)> {
+        Some((&self.instance, self.outside.as_ref()?))
+    }
 }
 
 /// The keys that all instances of a section have.
@@ -96,10 +106,10 @@ fn read<K: CommonKeys>(
     let Value::Object(table) = value else {
         let span = report.document.place(&instance.pointer).value;
         report.error(scope, span, &format!("expected a table: write `{}`", instance.title()));
-        return Read { instance, keys: K::default(), settings: Settings::default() };
+        return Read { instance, keys: K::default(), settings: Settings::default(), outside: None };
     };
     let schema = common_schema::<K>();
-    let common = properties(&schema);
+    let mut common = properties(&schema);
     let (keys, settings): (Map<_, _>, Map<_, _>) =
         table.clone().into_iter().partition(|(key, _)| common.contains(&key.as_str()));
     let (keys, mut settings) = (Value::Object(keys), Value::Object(settings));
@@ -107,12 +117,31 @@ fn read<K: CommonKeys>(
     let keys: K = serde_json::from_value(checked.rest_of(&keys)).unwrap_or_default();
     let mut secrets = Vec::new();
     let nothing_else = json!({ "type": "object", "additionalProperties": false });
-    let rules = match keys.kind(&instance.name) {
-        None => Some(&nothing_else),
+    let (kind, rules) = match keys.kind(&instance.name) {
+        None => (None, Some(&nothing_else)),
         // A missing or mistyped kind has its mistake already.
-        Some("") => None,
-        Some(kind) => find_kind(report, catalogue, &instance, kind).map(|kind| &kind.schema),
+        Some("") => (None, None),
+        Some(kind) => {
+            let kind = find_kind(report, catalogue, &instance, kind);
+            (kind, kind.map(|kind| &kind.schema))
+        }
     };
+    let mut outside = None;
+    let more = outside::schema();
+    if kind.is_some_and(|kind| kind.outside.is_some()) {
+        let names = properties(&more);
+        let (own, rest): (Map<_, _>, Map<_, _>) = settings
+            .as_object()
+            .cloned()
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|(key, _)| names.contains(&key.as_str()));
+        let own = Value::Object(own);
+        let checked = report.check(scope, &instance.pointer, &more, &own, &[]);
+        outside = Some(serde_json::from_value(checked.rest_of(&own)).unwrap_or_default());
+        settings = Value::Object(rest);
+        common.extend(names);
+    }
     if let Some(rules) = rules {
         let checked = report.check(scope, &instance.pointer, rules, &settings, &common);
         settings = checked.rest_of(&settings);
@@ -120,7 +149,7 @@ fn read<K: CommonKeys>(
     }
     let here = report.secrets().iter().filter(|secret| is_within(secret, &instance.pointer));
     secrets.extend(here.filter_map(|secret| secret.strip_prefix(&instance.pointer)).map(str::to_owned));
-    Read { instance, keys, settings: Settings::new(settings, secrets) }
+    Read { instance, keys, settings: Settings::new(settings, secrets), outside }
 }
 
 fn find_kind<'c>(
@@ -137,6 +166,12 @@ fn find_kind<'c>(
     };
     if let Some(kind) = catalogue.find(section, kind) {
         return Some(kind);
+    }
+    if let Some((_, why)) = catalogue.broken.iter().find(|(name, _)| name == kind) {
+        report
+            .error(Scope::Instance(instance), span, &format!("the plugin `{kind}` cannot be used"))
+            .help(why);
+        return None;
     }
     if let Some((_, place)) = catalogue.reserved.iter().find(|(id, _)| id == kind && what == "plugin") {
         let message = format!("`{kind}` has no section of its own");

@@ -12,6 +12,7 @@ use crate::gpio::{Gpio, GpioKeys};
 use crate::guard::{self, Guard, GuardKeys};
 use crate::instance::{Instance, Read, read_all};
 use crate::mux;
+use crate::outside;
 use crate::plugin::{self, Plugin, PluginKeys};
 use crate::power;
 use crate::processor::{Processor, ProcessorKeys};
@@ -77,12 +78,32 @@ impl Instances {
                 conflicts::check_bus(report, catalogue, &self.buses, instance, bus, kind);
             }
         }
+        self.check_outside(report, catalogue);
         seats::shared(report, catalogue, &self.sensors);
         seats::before_and_behind(report, catalogue, &self.buses, &self.sensors);
         conflicts::shared_lines(report, &self.gpios);
         remote::shared(report, &self.remotes);
         self.check_chains(report);
         conflicts::taken_ids(report, catalogue, self.all())
+    }
+
+    fn check_outside(&self, report: &mut Report<'_>, catalogue: &Catalogue) {
+        let (sensors, plugins) = (&self.sensors, &self.plugins);
+        let (processors, destinations) = (&self.processors, &self.destinations);
+        let buses = &self.buses;
+        sensors.iter().for_each(|read| outside::check(report, catalogue, buses, read, &read.keys.kind));
+        processors.iter().for_each(|read| outside::check(report, catalogue, buses, read, &read.keys.kind));
+        destinations.iter().for_each(|read| outside::check(report, catalogue, buses, read, &read.keys.kind));
+        for read in plugins {
+            let kind = read.keys.kind.as_deref().unwrap_or(&read.instance.name);
+            outside::check(report, catalogue, buses, read, kind);
+        }
+        let mut granted: outside::Granted<'_> = Vec::new();
+        granted.extend(sensors.iter().filter(|read| read.keys.enabled).filter_map(Read::granted));
+        granted.extend(plugins.iter().filter(|read| read.keys.enabled).filter_map(Read::granted));
+        granted.extend(processors.iter().filter(|read| read.keys.enabled).filter_map(Read::granted));
+        granted.extend(destinations.iter().filter(|read| read.keys.enabled).filter_map(Read::granted));
+        outside::shared(report, catalogue, sensors, &self.gpios, &granted);
     }
 
     fn check_chains(&self, report: &mut Report<'_>) {

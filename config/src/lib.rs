@@ -14,6 +14,7 @@
 //!     schema: json!({ "type": "object", "additionalProperties": false }),
 //!     addresses: addresses.into(),
 //!     buses: buses.iter().map(|&bus| bus.into()).collect(),
+//!     outside: None,
 //! };
 //! let catalogue = Catalogue {
 //!     kinds: vec![
@@ -67,6 +68,7 @@ mod mqtt;
 mod mux;
 mod node;
 mod outbox;
+mod outside;
 mod overrides;
 mod plugin;
 mod plugins;
@@ -88,7 +90,7 @@ pub use broker::{BrokerScheme, BrokerUrl, BrokerUrlError};
 pub use bus::Bus;
 pub use caller::Caller;
 pub use calls::{Calls, MustSign};
-pub use catalogue::{Catalogue, CheckExpression, Kind, Section};
+pub use catalogue::{Catalogue, CheckExpression, Kind, Section, Traits};
 pub use destination::Destination;
 pub use diagnostic::{Diagnostic, Related, Severity};
 pub use effective::Origin;
@@ -98,7 +100,9 @@ pub use layer::Layer;
 pub use mqtt::{Encoding, Mqtt, Protocol};
 pub use node::Node;
 pub use outbox::{Class, Commit, Outbox, Policy, Storage};
+pub use outside::{Limits, Outside, Sandbox};
 pub use plugin::Plugin;
+pub use plugins::{Require, plugin_paths};
 pub use processor::Processor;
 pub use remote::{Remote, Tools};
 pub use schema::schema;
@@ -167,6 +171,10 @@ pub struct Config {
     pub callers: Vec<Caller>,
     /// `[plugins] paths`: folders with plugins that are not built in.
     pub plugin_paths: Vec<std::path::PathBuf>,
+    /// `[plugins] require`: what a plugin from outside must have to be started.
+    pub plugin_require: Require,
+    /// `[plugins] keys`: whose signatures count.
+    pub plugin_keys: Vec<String>,
 }
 
 /// Reads one text. `file` is the name that messages show.
@@ -217,5 +225,12 @@ fn read(report: &mut Report<'_>, catalogue: &Catalogue) -> Option<Config> {
         return None;
     }
     let config = instances.into_config(report, &losers, node?, mqtt?);
-    Some(Config { outbox: outbox?, calls: calls?, plugin_paths: plugins.paths, ..config })
+    Some(Config {
+        outbox: outbox?,
+        calls: calls?,
+        plugin_paths: plugins.paths,
+        plugin_require: plugins.require,
+        plugin_keys: plugins.keys,
+        ..config
+    })
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::catalogue::{Catalogue, Section};
 use crate::fingerprint::fingerprint;
 use crate::instance::{CommonKeys, Read};
+use crate::outside::Outside;
 use crate::report::{Fault, Report, Scope};
 use crate::secret::Settings;
 
@@ -24,6 +25,9 @@ pub struct Plugin {
     pub enabled: bool,
     /// What the plugin defines.
     pub settings: Settings,
+    /// Of a plugin from outside: how far it may go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
     /// Why it cannot run.
     pub fault: Option<String>,
     #[serde(skip)]
@@ -32,16 +36,24 @@ pub struct Plugin {
 
 impl Plugin {
     pub(crate) fn new(fault: Fault, read: Read<PluginKeys>) -> Self {
-        let Read { instance, keys, settings } = read;
+        let Read { instance, keys, settings, outside } = read;
         let kind = keys.kind.unwrap_or_else(|| instance.id.to_string());
-        Self { id: instance.id, kind, enabled: keys.enabled, settings, fault: fault.text, mark: fault.mark }
+        Self {
+            id: instance.id,
+            kind,
+            enabled: keys.enabled,
+            settings,
+            outside,
+            fault: fault.text,
+            mark: fault.mark,
+        }
     }
 
     /// A number that changes when anything here does, secrets included; not when the section moves within its file.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let Self { id, kind, enabled, settings, fault: _, mark } = self;
-        fingerprint(&json!([id, kind, enabled, **settings, mark]))
+        let Self { id, kind, enabled, settings, outside, fault: _, mark } = self;
+        fingerprint(&json!([id, kind, enabled, **settings, outside, mark]))
     }
 }
 
@@ -73,7 +85,7 @@ pub(crate) fn check(report: &mut Report<'_>, catalogue: &Catalogue, read: &Read<
     let Read { instance, keys, .. } = read;
     let name = instance.name.as_str();
     if let Some(kind) = keys.kind.as_deref().filter(|kind| *kind != name)
-        && catalogue.find(Section::Plugin, name).is_some()
+        && catalogue.find(Section::Plugin, name).is_some_and(|kind| kind.outside.is_none())
     {
         let place = report.document.place(&child_pointer(&instance.pointer, "kind")).value;
         let message = format!("a plugin of kind `{kind}` cannot be called `{name}`, which is another plugin");

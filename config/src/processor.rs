@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::catalogue::Section;
 use crate::fingerprint::fingerprint;
 use crate::instance::{CommonKeys, Read};
+use crate::outside::Outside;
 use crate::report::Fault;
 use crate::secret::Settings;
 
@@ -27,6 +28,9 @@ pub struct Processor {
     pub enabled: bool,
     /// What the kind defines.
     pub settings: Settings,
+    /// Of a plugin from outside: how far it may go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
     /// Why it cannot run.
     pub fault: Option<String>,
     #[serde(skip)]
@@ -35,7 +39,7 @@ pub struct Processor {
 
 impl Processor {
     pub(crate) fn new(fault: Fault, read: Read<ProcessorKeys>) -> Self {
-        let Read { instance, keys, settings } = read;
+        let Read { instance, keys, settings, outside } = read;
         Self {
             id: instance.id,
             kind: keys.kind,
@@ -43,6 +47,7 @@ impl Processor {
             priority: keys.priority,
             enabled: keys.enabled,
             settings,
+            outside,
             fault: fault.text,
             mark: fault.mark,
         }
@@ -51,8 +56,8 @@ impl Processor {
     /// A number that changes when anything here does, secrets included; not when the section moves within its file.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let Self { id, kind, sensors, priority, enabled, settings, fault: _, mark } = self;
-        fingerprint(&json!([id, kind, sensors, priority, enabled, **settings, mark]))
+        let Self { id, kind, sensors, priority, enabled, settings, outside, fault: _, mark } = self;
+        fingerprint(&json!([id, kind, sensors, priority, enabled, **settings, outside, mark]))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::address::{Address, Form, Written};
 use crate::catalogue::{Catalogue, Kind, Section};
 use crate::fingerprint::{fingerprint, nanos};
 use crate::instance::{CommonKeys, Read};
+use crate::outside::Outside;
 use crate::report::{Fault, Report, Scope};
 use crate::secret::Settings;
 
@@ -41,6 +42,9 @@ pub struct Sensor {
     pub enabled: bool,
     /// What the kind defines.
     pub settings: Settings,
+    /// Of a plugin from outside: how far it may go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
     /// Why it cannot run.
     pub fault: Option<String>,
     #[serde(skip)]
@@ -49,7 +53,7 @@ pub struct Sensor {
 
 impl Sensor {
     pub(crate) fn new(fault: Fault, read: Read<SensorKeys>) -> Self {
-        let Read { instance, keys, settings } = read;
+        let Read { instance, keys, settings, outside } = read;
         let ids = |names: Vec<String>| names.iter().filter_map(|name| Id::new(name).ok()).collect();
         Self {
             id: instance.id,
@@ -61,6 +65,7 @@ impl Sensor {
             process: keys.process.map(ids),
             enabled: keys.enabled,
             settings,
+            outside,
             fault: fault.text,
             mark: fault.mark,
         }
@@ -69,9 +74,24 @@ impl Sensor {
     /// A number that changes when anything here does, secrets included; not when the section moves within its file.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let Self { id, kind, bus, address, power, every, process, enabled, settings, fault: _, mark } = self;
+        let Self {
+            id,
+            kind,
+            bus,
+            address,
+            power,
+            every,
+            process,
+            enabled,
+            settings,
+            outside,
+            fault: _,
+            mark,
+        } = self;
         let every = nanos(*every);
-        fingerprint(&json!([id, kind, bus, address, power, every, process, enabled, **settings, mark]))
+        fingerprint(&json!([
+            id, kind, bus, address, power, every, process, enabled, **settings, outside, mark
+        ]))
     }
 }
 

@@ -26,6 +26,8 @@ mod muxes;
 mod never;
 #[path = "promises/origins.rs"]
 mod origins;
+#[path = "promises/outside.rs"]
+mod outside;
 #[path = "promises/schema.rs"]
 mod schema;
 #[path = "promises/values.rs"]

@@ -11,6 +11,7 @@ fuzz_target!(|text: &str| {
         schema: serde_json::json!({ "type": "object", "properties": { "offset": { "type": "number" } }, "additionalProperties": false }),
         addresses: addresses.into(),
         buses: buses.iter().map(|bus| (*bus).into()).collect(),
+        outside: None,
     };
     let kinds = vec![
         row(Section::Bus, "i2c", &[], &[]),

@@ -38,7 +38,7 @@ mod elsewhere;
 #[cfg(target_os = "linux")]
 mod linux;
 
-pub use bus::{Adapter, Begun, Bus, HANGS_AFTER, Hop, Recovery, Seat, Vitals};
+pub use bus::{Adapter, Begun, Bus, HANGS_AFTER, Hop, Part, Recovery, Seat, Vitals};
 pub use cassette::{
     Cassette, CassetteError, Entry, Event, Got, Header, Mark, Op, Recording, Replay, Tape, replay_bus,
 };

@@ -4,20 +4,22 @@
 //! all that the config says of it, its bus included, so that a reload restarts what has changed and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use sedge_actors::{Guard, PluginSpec};
-use sedge_config::{Address, Config, Destination, Processor, Sensor};
+use sedge_config::{self as config, Address, Config, Destination, Section};
 use sedge_hal::{Seat, Supply};
+use sedge_host::install::Trust;
+use sedge_host::outside::Role;
 use sedge_mqtt::MqttBridge;
+use sedge_plugin::grant::I2cGrant;
 use sedge_plugin::prelude::*;
 use sedge_plugins::audit::{self, Audit, AuditArgs};
 use sedge_plugins::bus::BusPlugin;
 use sedge_plugins::destinations::{self, Start};
 use sedge_plugins::history::History;
 use sedge_plugins::plausible::Plausible;
-use sedge_plugins::processor::{Applies, ProcessorArgs, ProcessorPlugin};
+use sedge_plugins::processor::{Applies, LONGEST_CHAIN, OWN_CHAIN, ProcessorArgs, ProcessorPlugin};
 use sedge_plugins::prometheus::{self, Prometheus};
 use sedge_plugins::sensor::{SensorArgs, SensorPlugin};
 use sedge_plugins::system::{self, System, SystemArgs};
@@ -25,7 +27,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::buses::{Buses, Opened};
-use crate::{callers, extend, gpio, remotes};
+use crate::devices::SharedDevices;
+use crate::outside::{Instance, SharedIsolation, Workshop};
+use crate::roster::BY_DEFAULT;
+use crate::shelf::{Along, Shelf};
+use crate::{callers, extend, gpio, outside, remotes};
 
 /// The hardware of a node, and how plugins are made of a config for it. Outlives reloads.
 pub struct House {
@@ -33,26 +39,53 @@ pub struct House {
     buses: Buses,
     /// What switches the supply of sensors, by the id of its section.
     supplies: BTreeMap<Id, Supply>,
+    /// What lies beside the config, and the plugins on disk that it can name.
+    along: Along,
+    /// The buses, for plugins from outside.
+    devices: SharedDevices,
+    trust: Trust,
+    isolation: SharedIsolation,
 }
 
 /// The bridge, as it is to be, with the fingerprint of its settings.
 pub type Bridge = (sedge_mqtt::Settings, u64);
 
 impl House {
-    /// A house without hardware, for a config that lies in `folder`.
-    pub fn new(clock: Arc<dyn Clock>, folder: PathBuf) -> Self {
-        Self { buses: Buses::new(clock.clone(), folder), clock, supplies: BTreeMap::new() }
+    /// A house without hardware, for a config.
+    pub fn new(clock: Arc<dyn Clock>, along: Along) -> Self {
+        Self {
+            buses: Buses::new(clock.clone(), along.folder.clone()),
+            clock,
+            supplies: BTreeMap::new(),
+            along,
+            devices: SharedDevices::default(),
+            trust: Trust::default(),
+            isolation: SharedIsolation::default(),
+        }
+    }
+
+    /// How far each plugin from outside is kept from the rest of the machine.
+    pub fn isolation(&self) -> SharedIsolation {
+        self.isolation.clone()
+    }
+
+    /// What belongs to the config that comes next.
+    pub fn look_again(&mut self, along: Along) {
+        let data = self.along.data.take();
+        self.along = Along { data, ..along };
     }
 
     /// The plugins of a config. `bridge` is left out where nothing is to be published. `load` names the only ones that are
     /// to run, where not all are.
     pub fn plugins(
         &mut self,
-        config: Config,
+        mut config: Config,
         bridge: Option<Bridge>,
         load: Option<&[String]>,
     ) -> Vec<PluginSpec> {
         self.buses.open(&config.buses);
+        self.devices.set(self.buses.all());
+        self.trust = outside::trust(&config);
         self.supplies.retain(|id, _| config.gpios.iter().any(|gpio| gpio.id == *id));
         for gpio in config.gpios.iter().filter(|gpio| gpio.kind == "power") {
             self.supplies.entry(gpio.id.clone()).or_insert_with(|| Supply::new(self.clock.clone()));
@@ -75,17 +108,21 @@ impl House {
             .iter()
             .map(|sensor| (sensor.id.clone(), sensor.process.clone().unwrap_or_default()))
             .collect();
-        named::<Audit>(&config, true, &mut specs, |settings: audit::Settings| {
+        self.tell_of_shadows(&config);
+        specs.extend(self.outside(&mut config, &chains));
+        let shelf = self.along.shelf.clone();
+        let shelf = &*shelf;
+        named::<Audit>(&config, true, shelf, &mut specs, |settings: audit::Settings| {
             AuditArgs::new(settings).map_err(|error| error.to_string())
         });
-        named::<History>(&config, true, &mut specs, |_: Json| Ok(()));
-        named::<Plausible>(&config, true, &mut specs, |_: Json| Ok(()));
-        named::<System>(&config, true, &mut specs, |settings: system::Settings| {
+        named::<History>(&config, true, shelf, &mut specs, |_: Json| Ok(()));
+        named::<Plausible>(&config, true, shelf, &mut specs, |_: Json| Ok(()));
+        named::<System>(&config, true, shelf, &mut specs, |settings: system::Settings| {
             SystemArgs::new(settings).map_err(|error| error.to_string())
         });
-        named::<Prometheus>(&config, false, &mut specs, |settings: prometheus::Settings| Ok(settings));
-        added(&config, &mut specs);
-        unknown(&config, &mut specs);
+        named::<Prometheus>(&config, false, shelf, &mut specs, |settings: prometheus::Settings| Ok(settings));
+        added(&config, shelf, &mut specs);
+        unknown(&config, shelf, &mut specs);
         specs.extend(config.processors.into_iter().map(|processor| self::processor(processor, &chains)));
         specs.extend(config.destinations.into_iter().map(destination));
         specs.extend(config.gpios.into_iter().map(|gpio| gpio::spec(gpio, &self.buses, &self.supplies)));
@@ -96,7 +133,102 @@ impl House {
         }
     }
 
-    fn sensor(&mut self, sensor: Sensor) -> PluginSpec {
+    /// The instances of plugins on disk, which are in the config no more thereafter.
+    fn outside(&mut self, config: &mut Config, chains: &[(Id, Vec<Id>)]) -> Vec<PluginSpec> {
+        let mut all = Vec::new();
+        for plugin in config.plugins.extract_if(.., |plugin| plugin.outside.is_some()) {
+            let mark = plugin.fingerprint();
+            let config::Plugin { id, kind, enabled, settings, outside, fault, .. } = plugin;
+            let (section, role, words) = (Section::Plugin, Role::Plain, outside.unwrap_or_default());
+            all.push(Instance { id, section, kind, enabled, fault, settings, words, role, mark });
+        }
+        for processor in config.processors.extract_if(.., |processor| processor.outside.is_some()) {
+            let own = processor.fingerprint();
+            let config::Processor { id, kind, sensors, priority, enabled, settings, outside, fault, .. } =
+                processor;
+            let stage = self.stage(&kind);
+            let (sensors, priority) = at_once(&applies(&id, sensors, priority, chains));
+            let role = Role::Processor { stage, sensors, priority };
+            let mark = sedge_plugin::fnv1a(format!("{own:x} {role:?}").as_bytes());
+            let (section, words) = (Section::Processor, outside.unwrap_or_default());
+            all.push(Instance { id, section, kind, enabled, fault, settings, words, role, mark });
+        }
+        for destination in config.destinations.extract_if(.., |destination| destination.outside.is_some()) {
+            let mark = destination.fingerprint();
+            let Destination { id, kind, sensors, enabled, settings, outside, fault, .. } = destination;
+            let role = Role::Destination { sensors: sensors.map(|sensors| ids(&sensors).collect()) };
+            let (section, words) = (Section::Destination, outside.unwrap_or_default());
+            all.push(Instance { id, section, kind, enabled, fault, settings, words, role, mark });
+        }
+        for sensor in config.sensors.extract_if(.., |sensor| sensor.outside.is_some()) {
+            all.push(self.outside_sensor(sensor));
+        }
+        let Self { along, devices, buses, trust, .. } = self;
+        let mut told = BTreeMap::new();
+        let mut workshop = Workshop { along, devices, buses, trust, isolation: &mut told };
+        let specs = all.into_iter().map(|instance| workshop.spec(instance)).collect();
+        self.isolation.store(Arc::new(told));
+        specs
+    }
+
+    fn stage(&self, kind: &str) -> Stage {
+        match self.along.shelf.kind(Section::Processor, kind) {
+            Some((_, declaration)) if declaration.info.category == Category::Validator => Stage::Validate,
+            _ => Stage::Process,
+        }
+    }
+
+    /// A sensor whose driver runs outside. On a simulated bus the model of a kind of the node's stands for the device.
+    fn outside_sensor(&mut self, sensor: config::Sensor) -> Instance {
+        let bus = sensor.bus.clone().unwrap_or_default();
+        let mark = self.buses.fingerprint(sensor.fingerprint(), &bus);
+        let config::Sensor { id, kind, address, every, enabled, settings, outside, mut fault, .. } = sensor;
+        let declared = self.along.shelf.kind(Section::Sensor, &kind);
+        let declared = declared.and_then(|(_, declaration)| declaration.sensor.clone());
+        let first = declared.as_ref().and_then(|declared| declared.addresses.first().copied());
+        let number = match &address {
+            Some(Address::Number(number)) => Some(*number),
+            Some(Address::Name(_)) => None,
+            None => first,
+        };
+        let is_i2c = declared.as_ref().is_some_and(|declared| declared.bus.as_deref() == Some("i2c"));
+        let device = number.filter(|_| is_i2c).map(|address| I2cGrant { bus: bus.clone(), address });
+        let model = declared.and_then(|declared| declared.simulate);
+        if let (Some(model), Some(I2cGrant { address, .. })) = (model, &device) {
+            match sedge_plugins::sensors::kind(&model) {
+                Some(model) => self.buses.simulate(&bus, &id, &Seat::Number(*address), model, mark),
+                None => {
+                    let why =
+                        format!("its manifest says `simulate = \"{model}\"`, and there is no such kind");
+                    fault = fault.or_else(|| self.buses.is_simulated(&bus).then_some(why));
+                }
+            }
+        }
+        let place = match (&device, address) {
+            (Some(device), _) => format!("{bus}/{:#04x}", device.address),
+            (None, Some(address)) => format!("{bus}/{address}"),
+            (None, None) => bus,
+        };
+        let role = Role::Sensor { every: every.0, place, device };
+        let (section, words) = (Section::Sensor, outside.unwrap_or_default());
+        Instance { id, section, kind, enabled, fault, settings, words, role, mark }
+    }
+
+    /// What runs by default and does not because something on disk has its name.
+    fn tell_of_shadows(&self, config: &Config) {
+        for name in BY_DEFAULT {
+            let found = self.along.shelf.named(name);
+            let named = || config.plugins.iter().any(|plugin| plugin.kind == name);
+            if let Some(path) = found.and_then(|found| found.path.as_deref()).filter(|_| !named()) {
+                tracing::warn!(
+                    plugin = name, by = %path.display(),
+                    "What comes with the node is shadowed by a plugin on disk, and does not run."
+                );
+            }
+        }
+    }
+
+    fn sensor(&mut self, sensor: config::Sensor) -> PluginSpec {
         let bus = sensor.bus.as_deref().unwrap_or_default();
         let fingerprint = self.buses.fingerprint(sensor.fingerprint(), bus);
         let (id, kind) = (sensor.id.clone(), sensor.kind.clone());
@@ -106,8 +238,8 @@ impl House {
         spec.unwrap_or_else(|barred| barred.spec(id, &kind)).kind(&kind).fingerprint(fingerprint)
     }
 
-    fn sensor_args(&mut self, sensor: Sensor, fingerprint: u64) -> Result<SensorArgs, Barred> {
-        let Sensor { id, kind, bus, address, every, power, settings, fault, enabled, .. } = sensor;
+    fn sensor_args(&mut self, sensor: config::Sensor, fingerprint: u64) -> Result<SensorArgs, Barred> {
+        let config::Sensor { id, kind, bus, address, every, power, settings, fault, enabled, .. } = sensor;
         Barred::check(fault, enabled)?;
         let kind = extend::sensor(&kind).ok_or_else(|| format!("there is no kind `{kind}`"))?;
         let bus_name = bus.unwrap_or_default();
@@ -196,20 +328,10 @@ pub fn guards(config: &Config) -> Vec<Guard> {
     config.guards.iter().filter(|guard| guard.enabled || guard.fault.is_some()).map(guard).collect()
 }
 
-fn processor(processor: Processor, chains: &[(Id, Vec<Id>)]) -> PluginSpec {
+fn processor(processor: config::Processor, chains: &[(Id, Vec<Id>)]) -> PluginSpec {
     let own = processor.fingerprint();
-    let Processor { id, kind, sensors, priority, enabled, settings, fault, .. } = processor;
-    let place = |(sensor, chain): &(Id, Vec<Id>)| {
-        let place = chain.iter().position(|name| *name == id)?;
-        Some((sensor.clone(), u16::try_from(place).unwrap_or(u16::MAX)))
-    };
-    let chains: BTreeMap<Id, u16> = chains.iter().filter_map(place).collect();
-    // One that sensors name and that names none itself is for those that name it, and for nobody else.
-    let sensors: Option<BTreeSet<Id>> = match sensors {
-        Some(sensors) => Some(ids(&sensors).collect()),
-        None => (!chains.is_empty()).then(BTreeSet::new),
-    };
-    let applies = Applies { sensors, priority, chains };
+    let config::Processor { id, kind, sensors, priority, enabled, settings, fault, .. } = processor;
+    let applies = applies(&id, sensors, priority, chains);
     let fingerprint = sedge_plugin::fnv1a(format!("{own:x} {applies:?}").as_bytes());
     let spec = Barred::check(fault, enabled).and_then(|()| {
         let kind = extend::processor(&kind).ok_or_else(|| format!("there is no kind `{kind}`"))?;
@@ -219,12 +341,35 @@ fn processor(processor: Processor, chains: &[(Id, Vec<Id>)]) -> PluginSpec {
     spec.unwrap_or_else(|barred| barred.spec(id, &kind)).kind(&kind).fingerprint(fingerprint)
 }
 
+/// Which readings a processor sees, and where it stands.
+fn applies(id: &Id, sensors: Option<Vec<String>>, priority: i32, chains: &[(Id, Vec<Id>)]) -> Applies {
+    let place = |(sensor, chain): &(Id, Vec<Id>)| {
+        let place = chain.iter().position(|name| name == id)?;
+        Some((sensor.clone(), u16::try_from(place).unwrap_or(u16::MAX)))
+    };
+    let chains: BTreeMap<Id, u16> = chains.iter().filter_map(place).collect();
+    // One that sensors name and that names none itself is for those that name it, and for nobody else.
+    let sensors: Option<BTreeSet<Id>> = match sensors {
+        Some(sensors) => Some(ids(&sensors).collect()),
+        None => (!chains.is_empty()).then(BTreeSet::new),
+    };
+    Applies { sensors, priority, chains }
+}
+
+/// The same for one that has a single place: that of the chains, the earliest, where a sensor names it in its own.
+fn at_once(applies: &Applies) -> (Option<BTreeSet<Id>>, i32) {
+    let Applies { sensors, priority, chains } = applies;
+    let first = chains.values().min().map(|&place| OWN_CHAIN + i32::from(place.min(LONGEST_CHAIN - 1)));
+    let sensors = sensors.as_ref().map(|own| own.iter().chain(chains.keys()).cloned().collect());
+    (sensors, first.unwrap_or(*priority))
+}
+
 /// Makes a spec of a destination, whose type only its table knows.
 struct Specify(Id);
 
 impl Start for Specify {
     type Out = PluginSpec;
-    fn start<P: Plugin>(self, args: P::Args) -> PluginSpec {
+    fn start<P: sedge_plugin::Plugin>(self, args: P::Args) -> PluginSpec {
         PluginSpec::new::<P>(self.0, args)
     }
 }
@@ -251,10 +396,14 @@ fn ids(texts: &[String]) -> impl Iterator<Item = Id> {
 fn named<P: Named>(
     config: &Config,
     by_default: bool,
+    shelf: &Shelf,
     specs: &mut Vec<PluginSpec>,
     args: impl Fn(P::Settings) -> Result<P::Args, String>,
 ) {
     let name = P::MANIFEST.name;
+    if shelf.named(name).is_some() {
+        return;
+    }
     let sections: Vec<_> = config.plugins.iter().filter(|plugin| plugin.kind == name).collect();
     for section in &sections {
         let made = Barred::check(section.fault.clone(), section.enabled).and_then(|()| {
@@ -275,8 +424,8 @@ fn named<P: Named>(
 }
 
 /// The instances of plugins that were added to the program: one for each section that is about one.
-fn added(config: &Config, specs: &mut Vec<PluginSpec>) {
-    for plugin in &extend::added().plugins {
+fn added(config: &Config, shelf: &Shelf, specs: &mut Vec<PluginSpec>) {
+    for plugin in extend::added().plugins.iter().filter(|plugin| shelf.named(&plugin.info.name).is_none()) {
         for section in config.plugins.iter().filter(|section| section.kind == plugin.info.name) {
             let made = Barred::check(section.fault.clone(), section.enabled)
                 .and_then(|()| Ok((plugin.spec)(section.id.clone(), section.settings.clone().into_value())?));
@@ -287,9 +436,12 @@ fn added(config: &Config, specs: &mut Vec<PluginSpec>) {
 }
 
 /// Sections about plugins that this program does not have: the config has said so, the list shows it too.
-fn unknown(config: &Config, specs: &mut Vec<PluginSpec>) {
+fn unknown(config: &Config, shelf: &Shelf, specs: &mut Vec<PluginSpec>) {
     let known = |kind: &str| {
         let added = &extend::added().plugins;
+        if shelf.named(kind).is_some() {
+            return false;
+        }
         sedge_plugins::PLUGINS.iter().any(|plugin| plugin.name == kind)
             || added.iter().any(|plugin| plugin.info.name == kind)
     };
@@ -309,7 +461,7 @@ fn restricted(spec: PluginSpec, load: &[String]) -> PluginSpec {
 }
 
 /// A plugin that a `[plugin.NAME]` section is about.
-trait Named: Plugin {
+trait Named: sedge_plugin::Plugin {
     /// What the section says.
     type Settings: DeserializeOwned;
 }

@@ -253,6 +253,11 @@ impl Buses {
         }
     }
 
+    /// All of them, each with why it could not be opened.
+    pub(crate) fn all(&self) -> BTreeMap<String, Result<Opened, String>> {
+        self.known.iter().map(|(name, known)| (name.clone(), known.opened.clone())).collect()
+    }
+
     /// The threads that are to be looked after, each with the name and the kind of its bus, and what the config says of it.
     pub fn threads(&self) -> impl Iterator<Item = (Id, &str, Bus, u64)> {
         self.known.iter().filter_map(|(name, known)| {
@@ -269,6 +274,11 @@ impl Buses {
     /// What the config says of an instance and of its bus, as a number.
     pub fn fingerprint(&self, own: u64, bus: &str) -> u64 {
         combined(own, self.known.get(bus).map_or(0, |known| known.fingerprint))
+    }
+
+    /// Whether it is a simulated one.
+    pub(crate) fn is_simulated(&self, bus: &str) -> bool {
+        matches!(self.get(bus), Ok(Opened::Sim(..)))
     }
 
     /// Puts a simulated device on its bus, where that is simulated and it is not there already.

@@ -1,4 +1,4 @@
-//! All kinds that this program has, for whoever checks a config.
+//! All kinds that this program has compiled in; [`Shelf`](crate::shelf::Shelf) adds those on disk.
 
 use sedge_config::{Catalogue, Kind, Section};
 use sedge_plugin::{NoSettings, SensorKind};
@@ -17,6 +17,7 @@ pub fn catalogue() -> Catalogue {
         schema,
         addresses: Vec::new(),
         buses: Vec::new(),
+        outside: None,
     };
     let sensor = |kind: &SensorKind| Kind {
         addresses: kind.addresses().into(),
@@ -46,7 +47,7 @@ pub fn catalogue() -> Catalogue {
     }));
     kinds.extend(DESTINATIONS.iter().map(|kind| row(Section::Destination, kind.name, (kind.schema)())));
     let reserved = vec![("mqtt".into(), "[mqtt]".into()), ("node".into(), "[node]".into())];
-    Catalogue { kinds, reserved, expression: Some(expression) }
+    Catalogue { kinds, broken: Vec::new(), reserved, expression: Some(expression) }
 }
 
 fn expression(text: &str) -> Result<(), (usize, String)> {

@@ -21,7 +21,7 @@ pub struct Cli {
 }
 
 /// What applies to every command.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Global {
     /// Config file [default: ./sedge.toml, then /etc/sedge/sedge.toml]
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -56,9 +56,10 @@ pub struct Global {
 }
 
 /// When to print colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Colour {
     /// On a terminal
+    #[default]
     Auto,
     /// Always
     Always,
@@ -133,7 +134,7 @@ pub enum Command {
     Reload,
     /// Print the version
     Version,
-    /// A command that a plugin offers
+    /// A command that a plugin offers, or a program `sedge-NAME` on the PATH
     #[command(external_subcommand)]
     Other(Vec<String>),
 }

@@ -6,6 +6,7 @@
 //! | [`commands`] | one file per command |
 //! | [`load`] | finds, reads and checks the config |
 //! | [`catalogue`] | all kinds that this program has |
+//! | [`shelf`] | the plugins on disk, as kinds of a config |
 //! | [`assemble`] | makes plugins of a config |
 //! | [`control`] | how the command line asks the node on this machine |
 //! | [`outbox`] | the journal of readings |
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod commands;
 pub mod control;
 mod credentials;
+mod devices;
 pub mod exit;
 pub mod extend;
 mod gpio;
@@ -33,16 +35,18 @@ mod http;
 pub mod load;
 mod log;
 pub mod outbox;
+pub mod outside;
 mod place;
 mod remotes;
 mod requirements;
 mod roster;
+pub mod shelf;
 mod show;
 pub mod synced;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 pub use extend::with;
 
@@ -54,7 +58,7 @@ use exit::Failure;
 
 /// Reads the command line, runs the command, and says how it ended.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     log::install(&cli);
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,6 +67,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// The command line; with the commands of plugins, where it is to be described.
+fn command() -> clap::Command {
+    let command = Cli::command();
+    let mut words = std::env::args_os().skip(1);
+    if !words.next().is_some_and(|word| word == "--help" || word == "-h") || words.next().is_some() {
+        return command;
+    }
+    let all = commands::other::of_plugins(&cli::Global::default());
+    if all.is_empty() {
+        return command;
+    }
+    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let lines: String = all.iter().map(|(name, about)| format!("  {name:<10} {about}\n")).collect();
+    command.after_help(format!("Commands of plugins:\n{lines}\n{after}"))
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
@@ -76,7 +96,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             return commands::config::show(global, args);
         }
         Command::Config { command: ConfigCommand::Get { key } } => return commands::config::get(global, key),
-        Command::Config { command: ConfigCommand::Schema } => return commands::config::schema(),
+        Command::Config { command: ConfigCommand::Schema } => return commands::config::schema(global),
         Command::Plugin { command: PluginCommand::Check { path } } => {
             return commands::plugin::check(global, path.as_deref());
         }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use sedge_config::{Config, Diagnostic, Layer, Origin, Outcome, Severity};
 use serde_json::Value as Json;
 
-use crate::catalogue::catalogue;
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::extend;
 use crate::log::coloured;
+use crate::shelf::{Along, Shelf};
 
 /// Mistakes that are shown to a person at once.
 const MOST_SHOWN: usize = 20;
@@ -36,6 +36,8 @@ pub struct Loaded {
     pub effective: Arc<Json>,
     /// Each setting with where it is from.
     pub origins: Vec<Origin>,
+    /// The plugins on disk that it can name.
+    pub shelf: Arc<Shelf>,
     /// What no schema can say: settings that a processor does not take.
     pub refused: Vec<String>,
 }
@@ -47,16 +49,30 @@ impl Loaded {
         folder.map(PathBuf::from).unwrap_or_default()
     }
 
+    /// What belongs to it beside what it says.
+    pub fn along(&self) -> Along {
+        Along {
+            effective: self.effective.clone(),
+            folder: self.folder(),
+            shelf: self.shelf.clone(),
+            data: None,
+        }
+    }
+
     /// Checks a text.
     pub fn new(file: &str, text: String) -> Self {
         Self::of(None, &[Layer::File { name: file.into(), text }])
     }
 
     fn of(file: Option<PathBuf>, layers: &[Layer]) -> Self {
+        // A text that lies nowhere can name what is compiled in.
+        let look = |file: &PathBuf| Shelf::look(Some(file), &sedge_config::plugin_paths(layers));
+        let shelf = file.as_ref().map(look).unwrap_or_default();
         let Outcome { config, diagnostics, effective, origins } =
-            sedge_config::parse_layers(layers, &catalogue());
-        let refused = config.as_ref().map(refused).unwrap_or_default();
-        Self { file, config, diagnostics, effective: Arc::new(effective), origins, refused }
+            sedge_config::parse_layers(layers, &shelf.catalogue());
+        let refused = config.as_ref().map(|config| refused(config, &shelf)).unwrap_or_default();
+        let (effective, shelf) = (Arc::new(effective), Arc::new(shelf));
+        Self { file, config, diagnostics, effective, origins, shelf, refused }
     }
 
     /// Whether there is an error, fatal or not.
@@ -89,10 +105,13 @@ impl Loaded {
 }
 
 /// Makes every processor once, on a node that does nothing: some mistakes only its own code knows.
-fn refused(config: &Config) -> Vec<String> {
+fn refused(config: &Config, shelf: &Shelf) -> Vec<String> {
     let nowhere = sedge_plugin::testing::TestNode::new();
     let well = config.processors.iter().filter(|processor| processor.enabled && processor.fault.is_none());
     let refused = |processor: &sedge_config::Processor| {
+        if shelf.named(&processor.kind).is_some() {
+            return None;
+        }
         let kind = extend::processor(&processor.kind)?;
         let made = (kind.make)(&processor.settings, &nowhere.context(processor.id.as_str()));
         made.err().map(|error| format!("[processor.{}]: {error}", processor.id))

@@ -2,9 +2,10 @@
 //! where a node that runs has said so.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::sync::Arc;
 
-use sedge_host::{Cache, Found, Mistake, Origin, Place};
+use sedge_config::Section;
+use sedge_host::{Declaration, Found, Mistake, Origin};
 use sedge_plugin::{Category, Manifest, Plugin, PluginInfo, Stage};
 use sedge_plugins::destinations::DESTINATIONS;
 use sedge_plugins::{GPIOS, PLUGINS, processors, sensors};
@@ -14,11 +15,11 @@ use serde_json::Value as Json;
 use crate::cli::Global;
 use crate::commands::version::VERSION;
 use crate::extend;
-use crate::load::{find, load};
-use crate::place;
+use crate::load::{Loaded, find, load};
+use crate::shelf::{Shelf, section_of, usable};
 
 /// Plugins that run although no section names them.
-const BY_DEFAULT: [&str; 4] = ["audit", "history", "plausible", "system"];
+pub(crate) const BY_DEFAULT: [&str; 4] = ["audit", "history", "plausible", "system"];
 /// The sections of the config that have instances, in the order in which they are listed.
 const SECTIONS: [&str; 6] = ["plugin", "processor", "destination", "remote", "gpio", "sensor"];
 
@@ -40,6 +41,9 @@ pub(crate) struct Row {
     pub(crate) origin: &'static str,
     pub(crate) service_of: Option<String>,
     pub(crate) shadowed_by: Option<String>,
+    /// How far it is kept from the rest of the machine, where it runs outside of the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) isolation: Option<String>,
 }
 
 /// Everything that there is.
@@ -50,6 +54,10 @@ pub(crate) struct Roster {
     pub(crate) mistakes: Vec<Mistake>,
     /// Whether a node that runs has said how they fare.
     pub(crate) runs: bool,
+    /// What lies on disk.
+    pub(crate) shelf: Arc<Shelf>,
+    /// The config, where there is one that can be read.
+    pub(crate) config: Option<Loaded>,
 }
 
 /// What is compiled in.
@@ -90,46 +98,37 @@ pub(crate) fn built_in() -> Vec<PluginInfo> {
     infos
 }
 
-/// The places where plugins lie on disk.
-pub(crate) fn places(global: &Global) -> Vec<Place> {
-    let config = find(global.config.as_deref());
-    let folder = config.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
-    let mut places = vec![Place::project(folder.join("plugins"))];
-    places.extend(place::user_data().map(|folder| Place::user(folder.join("plugins"))));
-    places.push(Place::system("/usr/local/lib/sedge/plugins"));
-    places.push(Place::system("/usr/lib/sedge/plugins"));
-    let extra = config.and_then(|_| load(global).ok()?.config).map(|config| config.plugin_paths);
-    places.extend(extra.into_iter().flatten().map(Place::extra));
-    places
-}
-
 /// All there is. `running` is what a node says of its plugins.
 pub(crate) fn roster(global: &Global, running: Option<Json>) -> Roster {
-    let mut places = places(global);
-    let compiled = built_in();
-    places.push(Place::built_in(compiled.clone()));
-    let listing = match place::user_data() {
-        Some(folder) => Cache::new(folder.join("plugins.cache")).discover(&places),
-        None => sedge_host::discover(&places),
-    };
     let config = find(global.config.as_deref()).and_then(|_| load(global).ok());
+    let shelf = match &config {
+        Some(loaded) => loaded.shelf.clone(),
+        None => Arc::new(Shelf::look(global.config.as_deref(), &[])),
+    };
+    let mut infos: Vec<PluginInfo> =
+        shelf.usable().map(|(_, declaration)| declaration.clone().into_info()).collect();
+    infos.extend(built_in().into_iter().filter(|info| shelf.named(&info.name).is_none()));
     let runs = running.is_some();
     let mut rows = match running {
-        Some(Json::Array(running)) => running.iter().map(|status| told(status, &compiled)).collect(),
+        Some(Json::Array(running)) => running.iter().map(|status| told(status, &infos)).collect(),
         _ => {
             let effective = config.as_ref().map(|loaded| &*loaded.effective);
             let faults = config.as_ref().map(|loaded| &loaded.diagnostics[..]).unwrap_or_default();
-            configured(effective.unwrap_or(&Json::Null), faults, &compiled)
+            configured(effective.unwrap_or(&Json::Null), faults, &infos)
         }
     };
-    rows.sort_by(|a: &Row, b: &Row| a.id.cmp(&b.id));
-    let mut infos = compiled;
-    for found in listing.found.into_iter().filter(|found| found.origin != Origin::BuiltIn) {
-        let (row, info) = on_disk(found);
-        infos.extend(info);
-        rows.push(row);
+    for row in &mut rows {
+        let found = shelf.named(&row.kind);
+        row.origin = found.map_or(row.origin, |found| found.origin.word());
     }
-    Roster { rows, infos, mistakes: listing.mistakes, runs }
+    rows.sort_by(|a: &Row, b: &Row| a.id.cmp(&b.id));
+    for found in shelf.found() {
+        // One that runs has its lines already.
+        if found.shadowed_by.is_some() || !rows.iter().any(|row| row.kind == found.name) {
+            rows.push(without_instance(found));
+        }
+    }
+    Roster { rows, infos, mistakes: shelf.mistakes().to_vec(), runs, shelf, config }
 }
 
 fn row(id: &str, kind: &str, state: &str, compiled: &[PluginInfo]) -> Row {
@@ -149,6 +148,7 @@ fn row(id: &str, kind: &str, state: &str, compiled: &[PluginInfo]) -> Row {
         origin: Origin::BuiltIn.word(),
         service_of: None,
         shadowed_by: None,
+        isolation: None,
     }
 }
 
@@ -168,6 +168,7 @@ fn told(status: &Json, compiled: &[PluginInfo]) -> Row {
         since: text("since").map(str::to_owned),
         restarts: status["restarts"].as_u64().unwrap_or_default(),
         service_of: text("service_of").map(str::to_owned),
+        isolation: text("isolation").map(str::to_owned),
         version: text("version")
             .filter(|version| !version.is_empty())
             .map_or(base.version.clone(), str::to_owned),
@@ -202,24 +203,30 @@ fn configured(config: &Json, faults: &[sedge_config::Diagnostic], compiled: &[Pl
     rows
 }
 
-fn on_disk(mut found: Found) -> (Row, Option<PluginInfo>) {
+/// A plugin that no section names, or that nothing can name.
+fn without_instance(found: &Found) -> Row {
     // A folder may be called anything; what it is called must not steer a terminal.
-    found.name = found.name.chars().flat_map(shown).collect();
-    let origin = found.origin.word();
-    let shadowed_by = found.shadowed_by.map(|shadow| match shadow.path {
+    let name: String = found.name.chars().flat_map(shown).collect();
+    let shadowed_by = found.shadowed_by.as_ref().map(|shadow| match &shadow.path {
         Some(path) => path.display().to_string(),
         None => shadow.origin.word().to_owned(),
     });
-    match found.outcome {
-        Ok(declaration) => {
-            let info = declaration.into_info();
-            let reason = Some("this version does not run plugins from outside yet".to_owned());
-            let base = row(&found.name, &info.name, "discovered", std::slice::from_ref(&info));
-            (Row { origin, shadowed_by, reason, ..base }, Some(info))
+    let info = found.outcome.as_ref().ok().map(|declaration| declaration.info.clone());
+    let (state, reason) = match usable(found) {
+        Err(why) if found.origin != Origin::BuiltIn => ("failed", Some(why)),
+        Ok(declaration) if shadowed_by.is_none() => ("discovered", Some(how_to_name(declaration))),
+        _ => ("discovered", None),
+    };
+    Row { origin: found.origin.word(), shadowed_by, reason, ..row(&name, &name, state, info.as_slice()) }
+}
+
+/// What a config says to have one.
+pub(crate) fn how_to_name(declaration: &Declaration) -> String {
+    let name = &declaration.info.name;
+    match section_of(declaration) {
+        Section::Plugin => {
+            format!("no section names it; `sedge plugin enable {name}` adds `[plugin.{name}]`")
         }
-        Err(mistakes) => {
-            let reason = mistakes.first().map(ToString::to_string);
-            (Row { origin, shadowed_by, reason, ..row(&found.name, &found.name, "failed", &[]) }, None)
-        }
+        section => format!("no section names it; add `[{section}.ID]` with `kind = \"{name}\"`"),
     }
 }

@@ -19,6 +19,7 @@ pub(crate) fn catalogue() -> Catalogue {
         schema: json!({ "type": "object", "properties": properties, "additionalProperties": false }),
         addresses: addresses.into(),
         buses: buses.iter().map(|&bus| bus.into()).collect(),
+        outside: None,
     };
     let i2c = ["i2c", "tca9548a", "sim", "replay"];
     let gpio = ["gpio", "sim"];
@@ -51,6 +52,7 @@ pub(crate) fn catalogue() -> Catalogue {
     let counter = json!({ "pull": text, "debounce": span, "per_unit": number, "unit": text });
     Catalogue {
         expression: Some(expression),
+        broken: Vec::new(),
         reserved: vec![("mqtt".into(), "[mqtt]".into())],
         kinds: vec![
             kind(Section::Bus, "i2c", &[], &[], adapter),
@@ -96,6 +98,7 @@ pub(crate) fn catalogue() -> Catalogue {
                 schema: json!({ "properties": { "name": { "pattern": "^a" } } }),
                 addresses: Vec::new(),
                 buses: Vec::new(),
+                outside: None,
             },
             kind(Section::Bus, "spi", &[], &[], json!({ "device": { "type": "string" } })),
             kind(Section::Bus, "w1", &[], &[], json!({})),
@@ -107,6 +110,7 @@ pub(crate) fn catalogue() -> Catalogue {
                 schema: mux,
                 addresses: Vec::new(),
                 buses: ["i2c", "tca9548a", "sim"].map(str::to_owned).into(),
+                outside: None,
             },
             kind(Section::Sensor, "shtc3", &[0x70], &i2c, json!({})),
             kind(Section::Sensor, "max31855", &[], &["spi", "sim", "replay"], json!({})),

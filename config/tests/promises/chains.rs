@@ -131,7 +131,7 @@ fn a_mistake_in_where_plugins_are_stops_nothing() {
         lines(&outcome),
         [
             "sedge.toml:3:9: expected an array, found the string `/x` — Folders with plugins in them, such as \"/srv/plugins\".",
-            "sedge.toml:4:1: unknown key `system`; allowed: paths",
+            "sedge.toml:4:1: unknown key `system`; allowed: keys, paths, require",
         ]
     );
     assert!(outcome.config.is_some_and(|config| config.plugins[0].fault.is_none()));

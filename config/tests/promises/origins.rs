@@ -50,7 +50,9 @@ fn each_setting_says_where_it_is_from() {
             "calls.per_caller = \"60/min\" # default",
             "calls.signed = \"off\" # default",
             "calls.unsigned = \"600/min\" # default",
+            "plugins.keys = [] # default",
             "plugins.paths = [] # default",
+            "plugins.require = \"none\" # default",
             "bus.b.kind = \"sim\" # sedge.toml:6:1",
             "sensor.kitchen.address = 118 # default",
             "sensor.kitchen.bus = \"b\" # sedge.toml:9:1",
@@ -90,7 +92,7 @@ fn the_effective_config_is_one_object_with_defaults_and_without_secrets() {
                 "storage": "disk"
             },
             "calls": { "signed": "off", "allow_unsigned": [], "per_caller": "60/min", "unsigned": "600/min" },
-            "plugins": { "paths": [] },
+            "plugins": { "keys": [], "paths": [], "require": "none" },
             "sensor": { "s": { "kind": "cpu", "every": "10s", "enabled": true } },
             "plugin": { "weather": { "enabled": false, "pin": "***" } },
         })

@@ -21,6 +21,7 @@ fn whole_catalogue() -> Catalogue {
             .iter()
             .flat_map(|_| ["i2c".to_owned(), "tca9548a".to_owned(), "sim".to_owned()])
             .collect(),
+        outside: None,
     };
     let none = json!({ "type": "object", "additionalProperties": false });
     catalogue.kinds.extend([

@@ -22,6 +22,7 @@
 mod adapter;
 mod devices;
 mod mux;
+mod transfer;
 
 use std::fmt;
 use std::io;
@@ -38,6 +39,7 @@ use crate::worker::{Worker, WorkerError};
 
 pub use adapter::Adapter;
 pub use mux::Hop;
+pub use transfer::Part;
 
 use devices::Devices;
 
@@ -293,6 +295,15 @@ impl Bus {
     ) -> Result<R, SensorError> {
         let route = self.route.clone();
         self.ask(move |devices| work(&mut |address| devices.i2c(&route, address))).await
+    }
+
+    /// Transfers with the device at an I2C address, without letting go of the bus: one answer per part that is read.
+    ///
+    /// # Errors
+    /// What the bus says, and when it is too busy.
+    pub async fn transfer(&self, address: u8, parts: Vec<Part>) -> Result<Vec<Vec<u8>>, SensorError> {
+        let route = self.route.clone();
+        self.ask(move |devices| transfer::run(devices.i2c(&route, address)?, &parts)).await
     }
 
     /// Looks whether the thread hangs, and leaves it behind if it does. To be called every second or so: a device whose

@@ -329,3 +329,19 @@ fn a_device_that_was_never_open_does_not_have_the_bus_of_the_others_recovered() 
         assert_eq!(bus.recover(&id("new"), false).await, Ok(Recovery::OthersAnswer));
     });
 }
+
+#[test]
+fn a_transfer_without_a_driver_writes_and_reads_in_one_go_also_behind_a_multiplexer() {
+    let sim = SimBus::new("i2c-1", Arc::new(HandClock::default()));
+    sim.attach(0x48, Box::new(RegisterFile::new(&[(0x0F, &[0x17, 0x2A])])));
+    sim.channel(0x70, 2).attach(0x49, Box::new(RegisterFile::new(&[(0x01, &[7])])));
+    let bus = sim.bus().unwrap();
+    let ask =
+        |register| vec![Part::Write(vec![register]), Part::Read(2), Part::Write(vec![0x10]), Part::Read(1)];
+    let read = block_on(bus.transfer(0x48, ask(0x0F))).unwrap();
+    assert_eq!((read.len(), &read[0][..], read[1].len()), (2, &[0x17, 0x2A][..], 1));
+    let gone = block_on(bus.transfer(0x49, ask(1))).unwrap_err();
+    assert_eq!(gone, SensorError::Bus(BusError::NoAnswer));
+    let behind = bus.channel(Hop { address: 0x70, channel: 2 });
+    assert_eq!(block_on(behind.transfer(0x49, ask(1))).unwrap()[0][0], 7);
+}

@@ -1,11 +1,13 @@
 //! `sedge config show | get | schema`: what the node is told, from all layers.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
-use crate::catalogue::catalogue;
 use crate::cli::{Global, ShowArgs};
 use crate::exit::Failure;
 use crate::load::{Loaded, load};
+use crate::shelf::Shelf;
 use crate::show::{self, say};
 
 /// Prints the config: as JSON, or as one line per key with where it is from.
@@ -56,9 +58,17 @@ pub fn get(global: &Global, key: &str) -> Result<(), Failure> {
 }
 
 /// Prints the JSON Schema of the whole config.
-pub fn schema() -> Result<(), Failure> {
-    let schema = sedge_config::schema(&catalogue());
+pub fn schema(global: &Global) -> Result<(), Failure> {
+    let schema = sedge_config::schema(&shelf(global).catalogue());
     say(serde_json::to_string_pretty(&schema).unwrap_or_default())
+}
+
+/// The plugins on disk, also where there is no config or one that cannot be read.
+pub(crate) fn shelf(global: &Global) -> Arc<Shelf> {
+    match load(global) {
+        Ok(loaded) => loaded.shelf,
+        Err(_) => Arc::new(Shelf::look(global.config.as_deref(), &[])),
+    }
 }
 
 /// The config, where it can be shown whole.

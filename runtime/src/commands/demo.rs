@@ -52,16 +52,19 @@ mod with_broker {
         let mqtt = config.mqtt.clone();
         let broker = broker(args.port).await?;
         let bridge = node::bridge_to(&mqtt, broker.local_addr())?;
-        let prepared =
-            node::prepare(config, loaded.effective.clone(), &loaded.folder(), node::Keep::InMemory);
+        let prepared = node::prepare(config, loaded.along(), node::Keep::InMemory);
         let me = Id::sanitized("demo", "demo");
         let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, Options::default());
         let mut stop = Stop::new()?;
         let outbox = prepared.outbox.clone();
-        let (running, _house) = prepared.start(Some(bridge)).await;
+        let (running, house) = prepared.start(Some(bridge)).await;
         let (reload, _nobody) = tokio::sync::mpsc::channel(1);
-        let _control =
-            crate::control::serve(crate::control::Shown { node: running.handle(), outbox, reload });
+        let _control = crate::control::serve(crate::control::Shown {
+            node: running.handle(),
+            outbox,
+            isolation: house.isolation(),
+            reload,
+        });
         let head = head(broker.local_addr(), args.port);
         let screen = std::io::stdout().is_terminal() && !global.json;
         match screen {

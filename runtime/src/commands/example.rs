@@ -102,10 +102,16 @@ pub fn toml(value: &Json) -> String {
         Json::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
         Json::Object(map) => {
             let pairs: Vec<String> =
-                map.iter().map(|(key, value)| format!("{key} = {}", toml(value))).collect();
+                map.iter().map(|(key, value)| format!("{} = {}", self::key(key), toml(value))).collect();
             format!("{{ {} }}", pairs.join(", "))
         }
         // A string of JSON is one of TOML.
         other => other.to_string(),
     }
+}
+
+/// A key, in quotes where it needs them.
+fn key(key: &str) -> String {
+    let is_bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    if is_bare { key.into() } else { Json::from(key).to_string() }
 }

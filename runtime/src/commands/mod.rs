@@ -17,6 +17,7 @@ pub mod once;
 pub mod other;
 pub mod outbox;
 pub mod plugin;
+mod plugin_outside;
 pub mod read;
 pub mod readings;
 pub mod record;

@@ -1,7 +1,7 @@
 //! A node as the commands start it: from a config, with or without a broker.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,6 @@ use sedge_mqtt::{Broker, Scheme, Settings, Version};
 use sedge_plugin::clock::rfc3339;
 use sedge_plugin::journal::Journal;
 use sedge_plugin::{Boot, Clock, Id, NodeInfo, Secret};
-use serde_json::Value as Json;
 
 use super::version::{VERSION, target};
 use crate::assemble::{Bridge, House, guards};
@@ -21,6 +20,7 @@ use crate::exit::Failure;
 use crate::http::SharedHttp;
 use crate::load::only_plugins;
 use crate::outbox::{Home, Outbox};
+use crate::shelf::Along;
 use crate::{credentials, place, requirements};
 
 /// A node that is ready to start.
@@ -45,8 +45,8 @@ pub enum Keep {
     Nothing,
 }
 
-/// Makes a node of a config that lies in `folder`. `effective` is the config for plugins to see.
-pub fn prepare(config: Config, effective: Arc<Json>, folder: &Path, keep: Keep) -> Prepared {
+/// Makes a node of a config.
+pub fn prepare(config: Config, mut along: Along, keep: Keep) -> Prepared {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let info = info(&config, &*clock, Boot(random()));
     let data = place::data(config.node.data.as_deref(), &info.id);
@@ -56,15 +56,16 @@ pub fn prepare(config: Config, effective: Arc<Json>, folder: &Path, keep: Keep) 
         (Keep::Nothing, _) => None,
     };
     let outbox = home.map(|home| Outbox::open(&config.outbox, &home, clock.clone()));
+    along.data.clone_from(&data);
     let around = Surroundings {
         data,
         journal: outbox.clone().map(|outbox| Arc::new(outbox) as Arc<dyn Journal>),
         http: Some(Arc::new(SharedHttp::new())),
         requirements: Some(requirements::checker()),
-        config: effective,
+        config: along.effective.clone(),
     };
     let node = Node::within(info, clock.clone(), around).guards(guards(&config));
-    Prepared { node, config, outbox, house: House::new(clock, folder.into()) }
+    Prepared { node, config, outbox, house: House::new(clock, along) }
 }
 
 /// What is said of the node.

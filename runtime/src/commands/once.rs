@@ -28,11 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub async fn once(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let loaded = load(global)?;
     loaded.show(global);
-    let effective = loaded.effective.clone();
-    let folder = loaded.folder();
+    let along = loaded.along();
     // Nothing is asked of others.
     let config = Config { remotes: Vec::new(), ..usable(loaded, args)? };
-    let prepared = node::prepare(config, effective, &folder, node::Keep::Nothing);
+    let prepared = node::prepare(config, along, node::Keep::Nothing);
     let me = Id::sanitized("once", "once");
     let options = Options { capacity: 4096, ..Options::default() };
     let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, options.clone());

@@ -12,13 +12,14 @@ use sedge_host::Mistake;
 use sedge_plugin::schema::nearest;
 use serde_json::{Value as Json, json};
 
-use super::{local, reload};
+use super::{local, plugin_outside, reload};
 use crate::cli::Global;
 use crate::control::Ask;
 use crate::exit::Failure;
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, find, load};
 use crate::log::coloured;
 use crate::roster::{self, Roster, Row};
+use crate::shelf;
 use crate::show::{self, complain, say};
 
 /// Lists every instance, and every plugin that lies on disk.
@@ -75,7 +76,8 @@ pub async fn info(global: &Global, name: &str) -> Result<(), Failure> {
         return Err(Failure::Failed(format!("there is no plugin `{name}`{hint}")));
     }
     if global.json {
-        return say(json!({ "plugin": info, "instances": instances }));
+        let outside = plugin_outside::json(&roster, kind, &instances);
+        return say(json!({ "plugin": info, "instances": instances, "outside": outside }));
     }
     if let Some(info) = info {
         let list = |texts: &[String]| if texts.is_empty() { "-".to_owned() } else { texts.join(", ") };
@@ -90,6 +92,7 @@ pub async fn info(global: &Global, name: &str) -> Result<(), Failure> {
         ])?;
         settings(info.settings.as_ref())?;
     }
+    plugin_outside::show(&roster, kind)?;
     for row in instances {
         let reason = row.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let since = row.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
@@ -99,6 +102,7 @@ pub async fn info(global: &Global, name: &str) -> Result<(), Failure> {
             n => format!(", {n} restarts"),
         };
         say(format_args!("  instance `{}` is {}{since}{restarts}{reason}", row.id, row.state))?;
+        plugin_outside::instance(&roster, row)?;
     }
     Ok(())
 }
@@ -118,7 +122,12 @@ pub fn check(global: &Global, path: Option<&Path>) -> Result<(), Failure> {
     let mistakes: Vec<Mistake> = match path {
         Some(path) => sedge_host::check(path),
         None => {
-            let listing = sedge_host::discover(&roster::places(global));
+            let listing = {
+                let config = find(global.config.as_deref());
+                let extra = config.as_ref().and_then(|_| load(global).ok()?.config);
+                let extra = extra.map(|config| config.plugin_paths).unwrap_or_default();
+                sedge_host::discover(&shelf::places(config.as_deref(), &extra))
+            };
             let wrong = listing.found.into_iter().filter_map(|found| found.outcome.err());
             wrong.flatten().chain(listing.mistakes).collect()
         }
@@ -206,12 +215,22 @@ fn place(loaded: &Loaded, name: &str) -> Result<(Section, PathBuf), Failure> {
     let section = sections.into_iter().find(|section| config[section.word()].get(name).is_some());
     let known = sedge_plugins::PLUGINS.iter().map(|kind| kind.name);
     let Some(section) = section else {
+        if let Some(found) = loaded.shelf.named(name) {
+            let declaration = shelf::usable(found).map_err(Failure::Failed)?;
+            return match shelf::section_of(declaration) {
+                Section::Plugin => Ok((Section::Plugin, main)),
+                _ => {
+                    Err(Failure::Failed(format!("`{name}` is a kind: {}", roster::how_to_name(declaration))))
+                }
+            };
+        }
         if known.clone().any(|kind| kind == name) {
             return Ok((Section::Plugin, main));
         }
         let ids = sections.iter().flat_map(|section| config[section.word()].as_object());
         let ids = ids.flatten().map(|(id, _)| id.as_str());
-        let hint = nearest(name, ids.chain(known));
+        let on_disk = loaded.shelf.usable().map(|(_, declaration)| declaration.info.name.as_str());
+        let hint = nearest(name, ids.chain(known).chain(on_disk));
         let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         return Err(Failure::Failed(format!("the config has no `{name}`{hint}")));
     };

@@ -221,12 +221,7 @@ async fn itself(
         }
         false => "`sedge doctor` checks the rest".to_owned(),
     };
-    let prepared = node::prepare(
-        alone(config, &sensor),
-        loaded.effective.clone(),
-        &loaded.folder(),
-        node::Keep::Nothing,
-    );
+    let prepared = node::prepare(alone(config, &sensor), loaded.along(), node::Keep::Nothing);
     let me = Id::sanitized("read", "read");
     let mut readings = prepared.node.bus().subscribe::<Deliver>(&me, Options::default());
     let mut states = prepared.node.bus().subscribe::<PluginStateChanged>(&me, Options::default());

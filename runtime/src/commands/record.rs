@@ -149,7 +149,7 @@ async fn supply(mut config: Config, sensor: &Sensor, loaded: &Loaded) -> Option<
     config.remotes.clear();
     config.plugins.clear();
     config.guards.clear();
-    let prepared = node::prepare(config, loaded.effective.clone(), &loaded.folder(), node::Keep::Nothing);
+    let prepared = node::prepare(config, loaded.along(), node::Keep::Nothing);
     Some(prepared.start(None).await.0)
 }
 

@@ -35,7 +35,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
     let loaded = load(global)?;
     loaded.show(global);
-    let (effective, folder) = (loaded.effective.clone(), loaded.folder());
+    let along = loaded.along();
     let config = overridden(usable(loaded, args)?, global)?;
     let (mqtt, data, kept) = (config.mqtt.clone(), config.node.data.clone(), config.outbox.clone());
     let id = config.node.id.clone().unwrap_or_else(node::host_id);
@@ -45,7 +45,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
         )));
     }
     tell_of_restriction(&config);
-    let prepared = node::prepare(config, effective, &folder, node::Keep::Configured);
+    let prepared = node::prepare(config, along, node::Keep::Configured);
 
     #[cfg(feature = "embedded-broker")]
     let broker = match mqtt.embedded {
@@ -71,8 +71,12 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let (running, house) = prepared.start(bridge).await;
     let watches = watches(outbox.as_ref(), &running);
     let (wishes, mut reloads) = mpsc::channel(1);
-    let control =
-        control::serve(control::Shown { node: running.handle(), outbox: outbox.clone(), reload: wishes });
+    let control = control::serve(control::Shown {
+        node: running.handle(),
+        outbox: outbox.clone(),
+        isolation: house.isolation(),
+        reload: wishes,
+    });
     say_how_it_runs(&running);
     let mut node =
         Reloadable { running, house, address, mqtt, data, outbox: outbox.clone(), kept, global, args };
@@ -218,7 +222,7 @@ impl Reloadable<'_> {
             return Err(format!("{} is empty, or not a file", file.display()));
         }
         let loaded = load(self.global).map_err(told)?;
-        let effective = loaded.effective.clone();
+        let along = loaded.along();
         let mistakes: Vec<String> = loaded
             .diagnostics
             .iter()
@@ -247,8 +251,11 @@ impl Reloadable<'_> {
                 started_at: before.started_at,
                 ..node::info(&config, &sedge_hal::SystemClock, before.boot)
             },
-            plugins: self.house.plugins(config, bridge, only_plugins().as_deref()),
-            config: effective,
+            config: along.effective.clone(),
+            plugins: {
+                self.house.look_again(along);
+                self.house.plugins(config, bridge, only_plugins().as_deref())
+            },
         };
         let changed = self.running.apply(change).await?;
         self.mqtt = mqtt;

@@ -1,5 +1,7 @@
 //! `sedge sensor kinds [NAME]`: what a config may name.
 
+use sedge_config::Section;
+use sedge_host::Declaration;
 use sedge_plugin::directory::FieldDescriptor;
 use sedge_plugin::schema::nearest;
 use sedge_plugin::{Attachment, Field, Operation, SensorKind};
@@ -9,31 +11,47 @@ use super::example;
 use super::hardware::kinds as all;
 use crate::cli::Global;
 use crate::exit::Failure;
+use crate::shelf::{Shelf, section_of, usable};
 use crate::show::{say, table};
 
 /// Lists the kinds of sensors, or describes one.
 pub fn kinds(global: &Global, name: Option<&str>) -> Result<(), Failure> {
-    let kinds = match name {
-        None => all(),
-        Some(name) => vec![named(name)?],
-    };
-    if global.json {
-        return say(kinds.into_iter().map(to_json).collect::<Json>());
+    let shelf = super::config::shelf(global);
+    let outside = |name: &str| shelf.kind(Section::Sensor, name).map(|(_, declaration)| declaration);
+    let built_in = |kind: &&'static SensorKind| shelf.named(kind.kind).is_none();
+    if let Some(name) = name {
+        return match outside(name) {
+            Some(declaration) if global.json => say(json!([outside_json(declaration)])),
+            Some(declaration) => outside_described(declaration),
+            None => {
+                let kind = named(name, &shelf)?;
+                if global.json { say(json!([to_json(kind)])) } else { describe(kind) }
+            }
+        };
     }
-    if let (Some(_), [kind]) = (name, &kinds[..]) {
-        return describe(kind);
+    let kinds: Vec<_> = all().into_iter().filter(built_in).collect();
+    let on_disk = shelf.usable().map(|(_, declaration)| declaration);
+    let on_disk: Vec<_> = on_disk.filter(|it| section_of(it) == Section::Sensor).collect();
+    if global.json {
+        let on_disk = on_disk.into_iter().map(outside_json);
+        return say(kinds.into_iter().map(to_json).chain(on_disk).collect::<Json>());
     }
     let mut rows = vec![["KIND", "BUS", "ADDRESSES", "WHAT IT IS", "FIELDS"].map(str::to_owned).to_vec()];
     rows.extend(kinds.iter().map(|kind| {
         vec![kind.kind.into(), kind.bus().into(), addresses(kind), kind.title.into(), fields(kind)]
     }));
+    rows.extend(on_disk.into_iter().map(outside_row));
     table(&rows)
 }
 
-fn named(name: &str) -> Result<&'static SensorKind, Failure> {
+fn named(name: &str, shelf: &Shelf) -> Result<&'static SensorKind, Failure> {
     let kinds = all();
+    if let Some(Err(why)) = shelf.named(name).map(usable) {
+        return Err(Failure::Failed(format!("the plugin `{name}` cannot be used: {why}")));
+    }
     kinds.iter().copied().find(|kind| kind.kind == name).ok_or_else(|| {
-        let near = nearest(name, kinds.iter().map(|kind| kind.kind));
+        let on_disk = shelf.usable().map(|(_, declaration)| declaration.info.name.as_str());
+        let near = nearest(name, kinds.iter().map(|kind| kind.kind).chain(on_disk));
         let hint = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => "`sedge sensor kinds` lists them".into(),
@@ -70,6 +88,76 @@ pub fn fields(kind: &SensorKind) -> String {
         unit => format!("{} ({unit})", field.name),
     };
     kind.fields.iter().map(field).collect::<Vec<_>>().join(", ")
+}
+
+/// The bus and the addresses of a kind on disk.
+fn outside_seat(declaration: &Declaration) -> (&str, String) {
+    let sensor = declaration.sensor.as_ref();
+    let bus = sensor.and_then(|sensor| sensor.bus.as_deref()).unwrap_or("-");
+    (bus, sensor.map(|sensor| ranges(&sensor.addresses)).unwrap_or_default())
+}
+
+fn outside_row(declaration: &Declaration) -> Vec<String> {
+    let (bus, addresses) = outside_seat(declaration);
+    let fields = declaration.sensor.iter().flat_map(|sensor| &sensor.fields);
+    let fields: Vec<String> = fields
+        .map(|(name, field)| match field.unit.symbol() {
+            "" => name.to_string(),
+            unit => format!("{name} ({unit})"),
+        })
+        .collect();
+    let info = &declaration.info;
+    vec![info.name.clone(), bus.into(), addresses, info.description.clone(), fields.join(", ")]
+}
+
+fn outside_described(declaration: &Declaration) -> Result<(), Failure> {
+    let info = &declaration.info;
+    say(format_args!("{} {}: {}", info.name, info.version, info.description))?;
+    match outside_seat(declaration) {
+        ("-", _) => say("\na plugin on disk, on no bus")?,
+        (bus, addresses) => say(format_args!("\na plugin on disk, on a bus of kind {bus}, at {addresses}"))?,
+    }
+    say("\nfields")?;
+    let row = |(name, field): (&sedge_plugin::Name, &sedge_host::DeclaredField)| {
+        let range = match (field.min, field.max) {
+            (Some(min), Some(max)) => format!("{min} to {max}"),
+            _ => String::new(),
+        };
+        vec![format!("  {name}"), field.unit.symbol().to_owned(), range]
+    };
+    let fields = declaration.sensor.iter().flat_map(|sensor| &sensor.fields);
+    table(&fields.map(row).collect::<Vec<_>>())?;
+    let settings = settings(&declaration.settings.as_ref().map(|schema| schema.value()).unwrap_or_default());
+    say(if settings.is_empty() { "\nno settings of its own" } else { "\nsettings" })?;
+    table(&settings)?;
+    say(format_args!("\nexample\n\n{}", outside_example(declaration).trim_end()))
+}
+
+fn outside_example(declaration: &Declaration) -> String {
+    let name = &declaration.info.name;
+    match outside_seat(declaration) {
+        ("-", _) => format!("[sensor.my-{name}]\nkind = \"{name}\"\n"),
+        (bus, _) => {
+            let id = if bus == "i2c" { "i2c-1" } else { bus };
+            let section = example::bus_section(id, bus);
+            format!("{section}\n[sensor.my-{name}]\nkind = \"{name}\"\nbus = \"{id}\"\n")
+        }
+    }
+}
+
+fn outside_json(declaration: &Declaration) -> Json {
+    let sensor = declaration.sensor.as_ref();
+    json!({
+        "kind": declaration.info.name,
+        "title": declaration.info.description,
+        "version": declaration.info.version,
+        "bus": sensor.and_then(|sensor| sensor.bus.as_deref()),
+        "addresses": sensor.map(|sensor| sensor.addresses.clone()).unwrap_or_default(),
+        "fields": sensor.map(|sensor| json!(sensor.fields)).unwrap_or_default(),
+        "settings": declaration.settings.as_ref().map(|schema| schema.value()).unwrap_or_default(),
+        "example": outside_example(declaration),
+        "outside": true,
+    })
 }
 
 fn describe(kind: &SensorKind) -> Result<(), Failure> {

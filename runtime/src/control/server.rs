@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use super::{Ask, Line, MOST_BYTES, view};
 use crate::outbox::Outbox;
+use crate::outside::SharedIsolation;
 use crate::place;
 
 /// Who may ask at once.
@@ -34,6 +35,8 @@ pub struct Shown {
     pub node: NodeHandle,
     /// Its journal, where it keeps one.
     pub outbox: Option<Outbox>,
+    /// How far each plugin from outside is kept from the rest of the machine.
+    pub isolation: SharedIsolation,
     /// To whoever reads the config again.
     pub reload: mpsc::Sender<Reload>,
 }
@@ -137,7 +140,7 @@ async fn gone(mut lines: BufReader<tokio::io::Take<OwnedReadHalf>>) {
     while matches!(lines.read(&mut rest).await, Ok(n) if n > 0) {}
 }
 
-async fn answer(ask: Ask, Shown { node, outbox, reload }: &Shown) -> Line {
+async fn answer(ask: Ask, Shown { node, outbox, isolation, reload }: &Shown) -> Line {
     match ask {
         Ask::Outbox => match outbox.clone() {
             // It reads the disk.
@@ -149,7 +152,7 @@ async fn answer(ask: Ask, Shown { node, outbox, reload }: &Shown) -> Line {
         },
         Ask::Sensors => Line::Done(view::units(node)),
         Ask::Hooks => Line::Done(view::hooks(node)),
-        Ask::Plugins => Line::Done(view::plugins(node)),
+        Ask::Plugins => Line::Done(view::plugins(node, isolation)),
         Ask::Metrics => Line::Done(view::metrics(node)),
         Ask::Latest { sensor } => Line::Done(view::latest(node, sensor.as_ref())),
         Ask::Tools => Line::Done(view::tools(node)),

@@ -11,6 +11,7 @@ use sedge_plugin::topics::{self, TopicInfo};
 use sedge_plugin::{Id, PluginStatus};
 use serde_json::{Value as Json, json};
 
+use crate::outside::SharedIsolation;
 use crate::show;
 
 /// Every topic that the node has or that somebody subscribes to; the node's own first.
@@ -40,8 +41,15 @@ pub(super) fn tools(node: &NodeHandle) -> Json {
     own.chain(far).collect()
 }
 
-pub(super) fn plugins(node: &NodeHandle) -> Json {
-    node.directory().plugins.values().map(|plugin| status(plugin)).collect()
+pub(super) fn plugins(node: &NodeHandle, isolation: &SharedIsolation) -> Json {
+    let told = |plugin: &Arc<PluginStatus>| {
+        let mut told = status(plugin);
+        if let Some(isolation) = isolation.load().get(&plugin.id) {
+            told["isolation"] = isolation.as_str().into();
+        }
+        told
+    };
+    node.directory().plugins.values().map(told).collect()
 }
 
 fn status(status: &PluginStatus) -> Json {

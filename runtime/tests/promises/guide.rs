@@ -53,6 +53,7 @@ fn the_config_of_the_authors_guide_is_right() {
         schema,
         addresses: Vec::new(),
         buses: Vec::new(),
+        outside: None,
     };
     // Their settings are checked where they are used: in their own tests.
     let any = || serde_json::json!({ "type": "object" });

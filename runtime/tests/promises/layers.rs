@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("sedge-protocol", "plugins/protocol", &["sedge-plugin"]),
     ("sedge-host", "plugins/host", &["sedge-plugin", "sedge-protocol"]),
     ("sedge-sdk", "plugins/sdk/rust", &["sedge-plugin", "sedge-protocol"]),
-    ("sedge-compile", "plugins/compiler", &[]),
+    ("sedge-compile", "plugins/compiler", &["sedge-host"]),
     ("sedge-mqtt", "plugins/mqtt", &["sedge-plugin"]),
     ("sedge-plugins", "plugins/builtin", &["sedge-plugin", "sedge-hal"]),
     ("sedge-virtual-pi", "deploy/virtual-pi", &["sedge-plugin", "sedge-plugins"]),
@@ -29,6 +29,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
             "sedge-mqtt",
             "sedge-plugin",
             "sedge-plugins",
+            "sedge-protocol",
         ],
     ),
 ];
