@@ -39,6 +39,7 @@ pub mod listing;
 pub mod manifest;
 mod mistake;
 pub mod outside;
+pub mod process;
 pub mod wasm;
 
 pub use check::check;

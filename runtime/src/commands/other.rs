@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use sedge_host::outside::tool_name;
+use sedge_plugin::Id;
 use sedge_plugin::schema::nearest;
 use sedge_plugin::topics::Command;
-use sedge_plugin::Id;
 use serde_json::Value as Json;
 
 use super::{local, tool};

@@ -109,7 +109,7 @@ impl Told {
 
 /// What grants all that is asked for, and keeps what is granted. Where a thing is wired only the operator knows: the first
 /// bus of the kind stands for it.
-fn wished(requests: &Requests, granted: &Grants, config: &Json) -> Grants {
+pub(super) fn wished(requests: &Requests, granted: &Grants, config: &Json) -> Grants {
     let bus = |kinds: &[&str], otherwise: &str| {
         let buses = config[Section::Bus.word()].as_object().into_iter().flatten();
         let mut fits =
@@ -159,7 +159,10 @@ fn standing(roster: &Roster, folder: &Path) -> String {
         Ok(Standing::Unlocked) => "none: it was put there by hand".into(),
         Ok(Standing::Linked) => "none: it is a link, behind which files may change".into(),
         Ok(Standing::Locked { source, sha256, .. }) => {
-            format!("as it was installed from {source} (sha256 {})", sha256.chars().take(12).collect::<String>())
+            format!(
+                "as it was installed from {source} (sha256 {})",
+                sha256.chars().take(12).collect::<String>()
+            )
         }
         Ok(Standing::Signed { key }) => format!("signed by {key}"),
         Err(error) => format!("WRONG: {error}"),

@@ -169,7 +169,7 @@ fn files(kind: Kind, language: Language, name: &Id, clone: Option<&Path>) -> Vec
     if language == Language::Python {
         files.push(("main.py".into(), words.fill(template.code)));
         files.push(("test_main.py".into(), words.fill(template.test)));
-        files.push((".gitignore".into(), "__pycache__/\n.venv/\n".into()));
+        files.push((".gitignore".into(), "__pycache__/\nvenv/\n".into()));
         files.extend(SDK.iter().map(|(path, text)| (format!("sedge_sdk/{path}"), (*text).to_owned())));
         return files;
     }
