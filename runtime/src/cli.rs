@@ -175,10 +175,138 @@ pub enum PluginCommand {
         #[arg(value_name = "PATH")]
         path: Option<PathBuf>,
     },
+    /// Install a plugin from a directory, an archive, git, or PyPI
+    Install(InstallArgs),
+    /// Remove a plugin that was installed
+    Remove(RemoveArgs),
+    /// Bring installed plugins to what their sources have now
+    Upgrade(UpgradeArgs),
+    /// Write a plugin to begin with, that builds and passes its own test
+    New(NewPluginArgs),
+    /// Write the list of a plugin's files, to be signed with minisign
+    Sums {
+        /// The plugin's folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Switch a plugin, sensor, processor or destination on, in the config
     Enable(PluginName),
     /// Switch a plugin, sensor, processor or destination off, in the config
     Disable(PluginName),
+}
+
+/// Into which folder of plugins.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlaceArgs {
+    /// The user's own plugins [default, but for root]
+    #[arg(long, conflicts_with_all = ["system", "to"])]
+    pub user: bool,
+    /// The machine's plugins: /usr/local/lib/sedge/plugins [default for root]
+    #[arg(long, conflicts_with = "to")]
+    pub system: bool,
+    /// Another folder of plugins, such as `plugins` beside the config
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+}
+
+/// What to install.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Sources: DIR, FILE.tar.gz[@SHA256], https://HOST/FILE.tgz[@SHA256], https://HOST/REPOSITORY.git[#REV], \
+git@HOST:PATH, file:///PATH.git, pypi:NAME[==VERSION]."
+)]
+pub struct InstallArgs {
+    /// Where it is from
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Into which folder.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Link a directory instead of copying it, to work on it
+    #[arg(long, conflicts_with = "dry_run")]
+    pub link: bool,
+    /// Do all but that
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not start it once to see that it loads
+    #[arg(long)]
+    pub no_start: bool,
+}
+
+/// What to upgrade.
+#[derive(Debug, Clone, Args)]
+pub struct UpgradeArgs {
+    /// Only these [default: all that were installed]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// In which folder.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Accept what a new version asks for beyond what was accepted
+    #[arg(long, requires = "names")]
+    pub grant: bool,
+    /// Replace what was changed by hand
+    #[arg(long)]
+    pub force: bool,
+    /// Do all but that
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not start it once to see that it loads
+    #[arg(long)]
+    pub no_start: bool,
+}
+
+/// What to remove.
+#[derive(Debug, Clone, Args)]
+pub struct RemoveArgs {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// From which folder.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// What a new plugin is.
+#[derive(Debug, Clone, Args)]
+pub struct NewPluginArgs {
+    /// What it is called
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What it does
+    #[arg(long, value_enum)]
+    pub kind: PluginKind,
+    /// What it is written in
+    #[arg(long, value_enum)]
+    pub lang: PluginLanguage,
+    /// The folder in which its own is made [default: this one]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// A clone of Sedge, whose SDK it takes [default: the one around, else crates.io]
+    #[arg(long, value_name = "CLONE")]
+    pub sdk: Option<PathBuf>,
+}
+
+/// What a new plugin does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PluginKind {
+    /// Measures something
+    Sensor,
+    /// Offers a tool
+    Tool,
+    /// Is a step of the path of a reading
+    Processor,
+}
+
+/// What a new plugin is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PluginLanguage {
+    /// Rust, as a process
+    Rust,
+    /// Python
+    Python,
+    /// Rust, as a WebAssembly component
+    Wasm,
 }
 
 /// Which plugin.

@@ -94,6 +94,42 @@ impl HttpClient for SharedHttp {
     }
 }
 
+/// How long a download may take.
+const DOWNLOAD: Duration = Duration::from_secs(600);
+
+/// Writes what lies behind a URL, at most `most` bytes; blocks. What begins with https stays with it.
+pub(crate) fn download(
+    url: &str,
+    most: u64,
+    into: &mut dyn io::Write,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<(), String> {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .https_only(url.starts_with("https://"))
+        .max_redirects(REDIRECTS)
+        .timeout_global(Some(DOWNLOAD))
+        .user_agent(concat!("sedge/", env!("CARGO_PKG_VERSION")));
+    let agent: Agent = config.build().into();
+    let mut answer = agent.get(url).call().map_err(|error| told(&error, DOWNLOAD))?;
+    if !answer.status().is_success() {
+        return Err(format!("the server says {}", answer.status()));
+    }
+    let mut body = answer.body_mut().with_config().limit(u64::MAX).reader();
+    let (mut left, mut buffer) = (most, vec![0; 64 * 1024]);
+    loop {
+        if !goes_on() {
+            return Err("stopped".into());
+        }
+        let read = body.read(&mut buffer).map_err(|error| told(&error.into(), DOWNLOAD))?;
+        if read == 0 {
+            return Ok(());
+        }
+        left = left.checked_sub(read as u64).ok_or_else(|| format!("it has more than {} MiB", most >> 20))?;
+        into.write_all(&buffer[..read]).map_err(|error| format!("it cannot be written: {error}"))?;
+    }
+}
+
 /// Sends it and reads the answer. `whole` is the timeout that was asked for, of which the request has what is left.
 fn exchange(agent: &Agent, request: Request, whole: Duration) -> Result<Response, HttpError> {
     let Request { method, url, headers, body, timeout, follow } = request;

@@ -100,6 +100,12 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Plugin { command: PluginCommand::Check { path } } => {
             return commands::plugin::check(global, path.as_deref());
         }
+        Command::Plugin { command: PluginCommand::New(args) } => {
+            return commands::plugin_new::new(global, args);
+        }
+        Command::Plugin { command: PluginCommand::Sums { folder } } => {
+            return commands::plugin_new::sums(global, folder);
+        }
         Command::Caller { command: CallerCommand::New(args) } => return commands::caller::new(global, args),
         Command::Tool { command: ToolCommand::Audit(args) } => return commands::audit::audit(global, args),
         Command::Version => return commands::version::version(global),
@@ -174,6 +180,15 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Plugin { command: PluginCommand::Info(args) } => {
                 in_time(global, commands::plugin::info(global, &args.name)).await
             }
+            Command::Plugin { command: PluginCommand::Install(args) } => {
+                commands::plugin_install::install(global, args).await
+            }
+            Command::Plugin { command: PluginCommand::Upgrade(args) } => {
+                commands::plugin_install::upgrade(global, args).await
+            }
+            Command::Plugin { command: PluginCommand::Remove(args) } => {
+                commands::plugin_install::remove(global, args).await
+            }
             Command::Plugin { command: PluginCommand::Enable(args) } => {
                 in_time(global, commands::plugin::switch(global, &args.name, true)).await
             }
@@ -185,7 +200,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Reload => in_time(global, commands::reload::reload(global)).await,
             Command::Other(words) => in_time(global, commands::other::other(global, words)).await,
             Command::Check(_) | Command::Sensor { .. } | Command::Config { .. } | Command::Version => Ok(()),
-            Command::Plugin { command: PluginCommand::Check { .. } } => Ok(()),
+            Command::Plugin {
+                command: PluginCommand::Check { .. } | PluginCommand::New(_) | PluginCommand::Sums { .. },
+            } => Ok(()),
             Command::Caller { .. } | Command::Tool { command: ToolCommand::Audit(_) } => Ok(()),
         }
     });

@@ -173,6 +173,19 @@ impl Workshop<'_> {
     }
 }
 
+/// What runs a plugin once, before it has a place: with nothing granted and the usual limits.
+pub(crate) fn trial(folder: &Path, declaration: &Declaration) -> Result<Arc<dyn Carrier>, String> {
+    let words = Words::default();
+    match &declaration.entry {
+        Some(Entry::Command(command)) => Ok(carriers::process(command.clone(), declaration.stdio, &words)),
+        Some(Entry::Wasm(file)) => {
+            let cache = place::user_data().unwrap_or_else(std::env::temp_dir).join("compiled");
+            Ok(carriers::component(folder, file, cache))
+        }
+        None => Err("its manifest has no `[entry]`: there is nothing to run".into()),
+    }
+}
+
 /// The word by which this program is told to run a component in a process of its own.
 pub(crate) const COMPONENT: &str = "__component";
 

@@ -17,6 +17,8 @@ pub mod once;
 pub mod other;
 pub mod outbox;
 pub mod plugin;
+pub mod plugin_install;
+pub mod plugin_new;
 mod plugin_outside;
 pub mod read;
 pub mod readings;

@@ -109,7 +109,7 @@ impl Told {
 
 /// What grants all that is asked for, and keeps what is granted. Where a thing is wired only the operator knows: the first
 /// bus of the kind stands for it.
-fn wished(requests: &Requests, granted: &Grants, config: &Json) -> Grants {
+pub(super) fn wished(requests: &Requests, granted: &Grants, config: &Json) -> Grants {
     let bus = |kinds: &[&str], otherwise: &str| {
         let buses = config[Section::Bus.word()].as_object().into_iter().flatten();
         let mut fits =

@@ -34,6 +34,7 @@ mod root;
 mod sign;
 mod source;
 mod standing;
+mod template;
 mod tree;
 mod unpack;
 mod venv;
@@ -56,6 +57,7 @@ use root::{Root, gone, list_of};
 pub use sign::{SIGNATURE_FILE, SUMS_FILE};
 pub use source::Source;
 pub use standing::{Require, Standing, StandingError, Trust, standing};
+pub use template::{Kind, Language, NewError, create};
 use tree::first_three;
 pub use tree::{MAX_BYTES, MAX_FILES, Sums};
 pub use venv::{VENV, interpreter};
@@ -172,7 +174,7 @@ pub struct Installed {
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Upgraded {
     /// The new version is there.
-    Done(Installed),
+    Done(Box<Installed>),
     /// The source has what is installed.
     Same {
         /// Its name.
@@ -309,7 +311,7 @@ impl Installer<'_> {
         if !how.dry {
             self.swap(&mut root, &ready, &source)?;
         }
-        Ok(Upgraded::Done(installed))
+        Ok(Upgraded::Done(Box::new(installed)))
     }
 
     /// Removes a plugin.

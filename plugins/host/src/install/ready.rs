@@ -63,6 +63,14 @@ impl Ready {
             }
             Wanted::Newer(_) => {}
         }
+        // What is not hashed must be made here.
+        without_compiled(&top);
+        let is_pypi = matches!(source, Source::Pypi { .. });
+        if !is_pypi && fs::symlink_metadata(top.join(venv::VENV)).is_ok() {
+            let why =
+                format!("it brings a `{}`: virtual environments are made where they are used", venv::VENV);
+            return Err(InstallError::refused(shown, why));
+        }
         let folder = staging.path.join(&name);
         fs::rename(&top, &folder).map_err(InstallError::io("move", &top))?;
         Self::check(installer, root, staging, folder, &shown, commit)

@@ -1,4 +1,4 @@
-//! The virtual environment of a Python plugin: `.venv` in its folder.
+//! The virtual environment of a Python plugin: `venv` in its folder.
 //!
 //! It is made while the plugin is staged, and moves with the folder: the interpreter finds its packages by where itself is; only
 //! the programs that packages bring name it by its whole path, so that is rewritten before the move.
@@ -17,7 +17,7 @@ use super::{InstallError, Installer};
 use crate::manifest::PythonNeeds;
 
 /// The folder of the virtual environment, within the plugin's.
-pub const VENV: &str = ".venv";
+pub const VENV: &str = "venv";
 
 /// How long packages may take: some are built here.
 const TIME: Duration = Duration::from_secs(1800);

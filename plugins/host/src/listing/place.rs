@@ -2,7 +2,7 @@
 //!
 //! It must not know where these places are: that is a matter of the environment, which the caller reads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sedge_plugin::PluginInfo;
 use serde::Serialize;
@@ -69,6 +69,15 @@ impl Place {
     /// A folder that the config names.
     pub fn extra(path: impl Into<PathBuf>) -> Self {
         Self { origin: Origin::Extra, source: Source::Folder(path.into()) }
+    }
+
+    /// Its folder; none for what is compiled in.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Folder(folder) => Some(folder),
+            Source::BuiltIn(_) => None,
+        }
     }
 
     /// Plugins that are compiled in.

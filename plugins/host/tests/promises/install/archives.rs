@@ -107,6 +107,7 @@ fn what_leads_out_of_an_archive_or_is_no_file_is_refused() {
         (Tar::plugin().file("pump-1.0/main.py", "2"), "`pump-1.0/main.py` stands in it twice"),
         (Tar::plugin().file("pump-1.0/main.py/x", "2"), "`pump-1.0/main.py/x` cannot be written"),
         (Tar::plugin().file("pump-1.0/a\u{1b}[2J", "2"), "has a name that is not plain text"),
+        (Tar::plugin().file("pump-1.0/venv/bin/python", "x"), "it brings a `venv`"),
         (Tar::new().file("a/b", "x"), "there is no plugin in it: expected a plugin.toml"),
         (Tar::plugin().file("b/plugin.toml", "x"), "there are several plugins in it"),
         (Tar::new().file("plugin.toml", &manifest("../evil", "1", "")), "the name"),
@@ -121,6 +122,14 @@ fn what_leads_out_of_an_archive_or_is_no_file_is_refused() {
         assert!(said.contains(expected), "expected {expected}: {said}");
         assert!(!bench.at.path("evil").exists() && !bench.root().join("evil").exists());
     }
+}
+
+#[test]
+fn what_python_compiled_elsewhere_is_not_taken_over() {
+    let bench = Bench::new();
+    bench.at.write("a.tgz", Tar::plugin().file("pump-1.0/lib/__pycache__/a.cpython-311.pyc", "evil").gzip());
+    bench.install("a.tgz").unwrap();
+    assert!(!bench.everything().keys().any(|name| name.contains("pycache")));
 }
 
 #[test]

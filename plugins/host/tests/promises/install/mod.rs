@@ -8,6 +8,7 @@ mod python;
 mod rollback;
 mod signatures;
 mod tampering;
+mod templates;
 mod upgrades;
 
 use std::cell::RefCell;

@@ -68,10 +68,10 @@ fn requirements_are_installed_into_an_environment_of_its_own() {
         "{}",
         installed.loads
     );
-    let expected = format!("42 {}", folder.join(".venv").display());
+    let expected = format!("42 {}", folder.join("venv").display());
     assert!(works(&folder).starts_with(&expected), "it works where it was moved to");
-    let script = fs::read_to_string(folder.join(".venv/bin/hello")).unwrap();
-    assert!(script.starts_with(&format!("#!{}", folder.join(".venv/bin/python").display())), "{script}");
+    let script = fs::read_to_string(folder.join("venv/bin/hello")).unwrap();
+    assert!(script.starts_with(&format!("#!{}", folder.join("venv/bin/python").display())), "{script}");
     let names = sedge_host::install::standing(&folder, &Trust::default());
     assert!(names.is_ok(), "an environment is no change");
 

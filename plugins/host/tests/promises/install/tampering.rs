@@ -58,9 +58,9 @@ fn what_python_makes_by_itself_is_no_change() {
     let bench = Bench::new();
     bench.install(bench.source("pump", "1.0.0", "")).unwrap();
     bench.at.write("plugins/pump/__pycache__/main.pyc", "x");
-    bench.at.write("plugins/pump/.venv/bin/x", "x");
+    bench.at.write("plugins/pump/venv/bin/x", "x");
     assert!(of(&bench, Require::Locked).is_ok());
-    bench.at.write("plugins/pump/lib/.venv/x", "x");
+    bench.at.write("plugins/pump/lib/venv/x", "x");
     assert!(of(&bench, Require::Locked).is_err(), "an environment is where environments are");
 }
 
