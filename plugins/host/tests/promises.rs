@@ -12,6 +12,8 @@ mod listing;
 mod manifest;
 #[path = "promises/never.rs"]
 mod never;
+#[path = "promises/outside/mod.rs"]
+mod outside;
 
 use std::fs;
 use std::path::{Path, PathBuf};
