@@ -38,6 +38,8 @@ pub mod listing;
 pub mod manifest;
 mod mistake;
 pub mod outside;
+pub mod process;
+pub mod wasm;
 
 pub use check::check;
 pub use listing::{Cache, Found, Listing, Origin, Place, Shadow, discover};

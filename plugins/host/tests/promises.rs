@@ -14,6 +14,8 @@ mod manifest;
 mod never;
 #[path = "promises/outside/mod.rs"]
 mod outside;
+#[path = "promises/process.rs"]
+mod process;
 
 use std::fs;
 use std::path::{Path, PathBuf};

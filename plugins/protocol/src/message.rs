@@ -92,9 +92,9 @@ pub enum ToNode {
 }
 
 /// What a node says to a plugin.
-#[expect(clippy::large_enum_variant, reason = "the large one is said once")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one welcome per start; the rest is moved once")]
 pub enum ToPlugin {
     /// The answer to [`ToNode::Hello`], always a line of JSON. What follows is in the encoding that it names.
     Welcome {
