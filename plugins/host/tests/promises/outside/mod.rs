@@ -116,12 +116,17 @@ impl Stage {
         if let Some(status) = self.node.directory().plugin(plugin).filter(|status| status.state == state) {
             return status.clone();
         }
-        loop {
-            let status = self.states.next().await;
-            if status.id.as_str() == plugin && status.state == state {
-                return PluginStatus::clone(&status);
+        let told = async {
+            loop {
+                let status = self.states.next().await;
+                if status.id.as_str() == plugin && status.state == state {
+                    return PluginStatus::clone(&status);
+                }
             }
-        }
+        };
+        // On the clock of the tests, which costs nothing.
+        let told = tokio::time::timeout(std::time::Duration::from_secs(300), told).await;
+        told.unwrap_or_else(|_| panic!("`{plugin}` did not become {state:?}"))
     }
 
     pub fn call(&self, tool: &str, args: Json) -> tokio::task::JoinHandle<Result<Json, ToolError>> {
