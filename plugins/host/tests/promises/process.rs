@@ -55,6 +55,11 @@ async fn run(options: ProcessOptions, folder: &Folder) -> Line {
     try_run(options, folder).await.expect("it starts")
 }
 
+async fn run_as(id: &str, options: ProcessOptions, folder: &Folder) -> Line {
+    let start = Start { id: Id::new(id).expect("an id"), ..start_in(&folder.0) };
+    within(ProcessCarrier::new(options).start(start)).await.expect("it starts")
+}
+
 /// What it says until it is gone, and how it went.
 async fn rest(line: &mut Line) -> (Vec<ToNode>, End) {
     let mut said = Vec::new();

@@ -2,6 +2,7 @@
 
 use sedge_host::outside::End;
 use sedge_protocol::{Call, ToNode, ToPlugin};
+use tokio::sync::oneshot;
 
 use super::{Folder, end_of, python, rest, run, shell, within};
 
@@ -125,11 +126,15 @@ async fn one_that_takes_too_much_memory_is_stopped() {
 }
 
 /// Done when all who hold the pipe `alive` of the folder have ended.
-pub fn alive(folder: &Folder) -> tokio::task::JoinHandle<()> {
+pub fn alive(folder: &Folder) -> oneshot::Receiver<()> {
     let path = folder.path("alive");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("a pipe");
-    tokio::task::spawn_blocking(move || {
+    let (done, alive) = oneshot::channel();
+    // Not one of the runtime's, which would wait for it also where this fails.
+    std::thread::spawn(move || {
         let mut held = std::fs::File::open(path).expect("somebody holds it");
         std::io::copy(&mut held, &mut std::io::sink()).expect("until nobody does");
-    })
+        let _ = done.send(());
+    });
+    alive
 }

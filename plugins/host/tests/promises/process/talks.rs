@@ -1,7 +1,7 @@
 //! What is said, and what is printed.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use sedge_host::outside::End;
 use sedge_plugin::Id;
@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc::error::TrySendError;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Folder, HELLO, rest, run, shell, within};
+use super::{Folder, HELLO, rest, run, run_as, shell, within};
 
 fn welcome(encoding: Encoding) -> ToPlugin {
     ToPlugin::Welcome {
@@ -31,20 +31,27 @@ fn welcome(encoding: Encoding) -> ToPlugin {
     }
 }
 
-/// What was logged while it is held.
+/// What was logged, by whomever: a log of one thread's own would miss what another thread has logged first.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn hold(&self) -> tracing::subscriber::DefaultGuard {
-        let format = tracing_subscriber::fmt().with_writer(self.clone()).with_ansi(false).without_time();
-        tracing::subscriber::set_default(format.with_max_level(tracing::Level::TRACE).finish())
+    fn of_all() -> &'static Self {
+        static LOG: LazyLock<Log> = LazyLock::new(|| {
+            let log = Log::default();
+            let format = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).without_time();
+            let log_all = format.with_max_level(tracing::Level::TRACE).finish();
+            tracing::subscriber::set_global_default(log_all).expect("the only one");
+            log
+        });
+        &LOG
     }
 
-    fn lines(&self) -> Vec<String> {
+    fn lines(&self, plugin: &str) -> Vec<String> {
         let bytes = self.0.lock().expect("a log").clone();
         let text = String::from_utf8(bytes).expect("UTF-8");
-        text.lines().filter(|line| line.contains("plugin=attic")).map(|line| line.trim().to_owned()).collect()
+        let plugin = format!("plugin={plugin}");
+        text.lines().filter(|line| line.contains(&plugin)).map(|line| line.trim().to_owned()).collect()
     }
 }
 
@@ -98,18 +105,17 @@ async fn what_follows_the_welcome_is_in_the_encoding_that_it_names() {
 #[tokio::test]
 async fn a_stray_print_does_no_harm_and_is_a_line_of_the_log() {
     let folder = Folder::new();
-    let log = Log::default();
-    let _held = log.hold();
+    let log = Log::of_all();
     let script = "echo noise; printf 'W! care\\033[31mful\\n' >&2; hello; echo 'D! small' ; echo 'E! no end' | tr -d '\\n'";
-    let mut line = run(shell(script), &folder).await;
+    let mut line = run_as("printer", shell(script), &folder).await;
     let (said, end) = rest(&mut line).await;
     assert!(matches!(&said[..], [ToNode::Hello(_)]), "{said:?}");
     let words = "noise | care·[31mful | small | no end";
     assert_eq!(end, End::Broken(format!("it ended by itself, with status 0; its last words: {words}")));
     let target = "sedge_host::process::logs:";
     let lines = [("INFO", "noise"), ("WARN", "care·[31mful"), ("DEBUG", "small"), ("ERROR", "no end")];
-    let lines = lines.map(|(level, text)| format!("{level} {target} {text} plugin=attic"));
-    assert_eq!(log.lines(), lines);
+    let lines = lines.map(|(level, text)| format!("{level} {target} {text} plugin=printer"));
+    assert_eq!(log.lines("printer"), lines);
 }
 
 #[tokio::test]
@@ -132,11 +138,10 @@ async fn one_that_cannot_reach_descriptor_3_speaks_over_its_standard_streams() {
 #[tokio::test]
 async fn a_flood_of_prints_holds_up_nobody_but_itself() {
     let folder = Folder::new();
-    let log = Log::default();
-    let _held = log.hold();
+    let log = Log::of_all();
     let script =
         "yes 'E! flood' >&2 & hello; while read -r _ <&3; do echo '{\"type\":\"pong\",\"id\":1}' >&3; done";
-    let mut line = run(shell(script), &folder).await;
+    let mut line = run_as("flooder", shell(script), &folder).await;
     assert!(matches!(within(line.from.recv()).await, Some(ToNode::Hello(_))));
     for id in 0..50 {
         line.to.send(ToPlugin::Ping { id }).await.expect("it is there");
@@ -145,7 +150,7 @@ async fn a_flood_of_prints_holds_up_nobody_but_itself() {
     line.guard = Box::new(());
     rest(&mut line).await;
     // So many at once, so many a second, for no longer than a test is waited for.
-    let lines = log.lines();
+    let lines = log.lines("flooder");
     assert!(lines.len() < 100 + 20 * 30 + 40, "{}", lines.len());
     assert!(lines.last().is_some_and(|line| line.contains("more lines than the log takes")), "{lines:?}");
 }
