@@ -54,7 +54,8 @@
 //! - A panic ends the process, or the component, after a teardown where there can be one; the node starts it anew.
 //!
 //! For a component of few bytes: `opt-level = "s"`, `lto = "fat"`, `codegen-units = 1`, `strip = true` and `panic = "abort"` in
-//! the profile.
+//! the profile (this workspace's `guest`). A driver is then 250 KB, 90 of them when packed; all that stands behind a context,
+//! with the topics, adds 500 KB to a plugin and to a processor.
 //!
 //! It must not know what a node does with a message, nor start a thread beyond the one that reads the line.
 //!

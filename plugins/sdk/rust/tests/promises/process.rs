@@ -146,6 +146,9 @@ fn no_more_asks_are_under_way_than_the_node_takes() {
             }
         }
         if answered && (open.len() == 4 || stored == 10) {
+            // A fifth would have been said before this.
+            node.say(&ToPlugin::Ping { id: 1 });
+            assert_eq!(node.hear(), ToNode::Pong { id: 1 });
             for id in open.drain(..).rev() {
                 node.say(&ToPlugin::Ok { id, result: Json::Null });
             }
@@ -243,6 +246,7 @@ fn a_call_that_nobody_waits_for_any_more_does_not_begin() {
     node.say(&ToPlugin::Ok { id: ask, result: Json::Null });
     node.answers(Json::Null);
     assert_eq!(node.answer(first), Ok(Json::Null));
+    assert_eq!(node.stop(), Ended::Stopped);
 }
 
 #[test]
@@ -366,11 +370,16 @@ fn a_driver_says_why_it_has_no_reading_and_opens_its_device_again() {
     node.answers(json!({ "read": ["43"] }));
     let error = node.answer(call).unwrap_err();
     assert_eq!(error["data"]["reason"], "wrong_device");
-    let call = node.calls(json!({ "do": "read" }));
-    node.answers(json!({ "read": ["42"] }));
-    node.answers(json!({}));
-    node.answers(json!({ "read": ["0001"] }));
-    assert_eq!(node.answer(call), Ok(json!({ "level": 0.01 })));
+    for answer in [json!({ "read": ["00"] }), json!({ "read": ["0001"] })] {
+        let call = node.calls(json!({ "do": "read" }));
+        assert_eq!(transfer(&node.answers(json!({ "read": ["42"] })))[0], write(&[0]), "it is opened");
+        node.answers(json!({}));
+        node.answers(answer);
+        match node.answer(call) {
+            Ok(frame) => assert_eq!(frame, json!({ "level": 0.01 })),
+            Err(error) => assert_eq!(error["data"]["reason"], "bus_error"),
+        }
+    }
 }
 
 #[test]
