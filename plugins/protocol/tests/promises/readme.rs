@@ -37,9 +37,9 @@ fn is<M: Message>(json: &Json) -> bool {
 /// Whether all of `less` stands in `more`; what is null need not.
 fn covers(more: &Json, less: &Json) -> bool {
     match (more, less) {
-        (Json::Object(more), Json::Object(less)) => less
-            .iter()
-            .all(|(key, less)| more.get(key).map_or(less.is_null(), |more| covers(more, less))),
+        (Json::Object(more), Json::Object(less)) => {
+            less.iter().all(|(key, less)| more.get(key).map_or(less.is_null(), |more| covers(more, less)))
+        }
         (Json::Array(more), Json::Array(less)) => {
             more.len() == less.len() && more.iter().zip(less).all(|(more, less)| covers(more, less))
         }
@@ -75,12 +75,15 @@ fn the_readme_has_every_message() {
     let had: BTreeSet<_> = examples.iter().filter_map(words).collect();
     let mut all = BTreeSet::new();
     all.extend(crate::every::to_node().iter().filter_map(|said| words(&serde_json::to_value(said).unwrap())));
-    all.extend(crate::every::to_plugin().iter().filter_map(|said| words(&serde_json::to_value(said).unwrap())));
+    all.extend(
+        crate::every::to_plugin().iter().filter_map(|said| words(&serde_json::to_value(said).unwrap())),
+    );
     let lacking: Vec<_> = all.difference(&had).collect();
     assert!(lacking.is_empty(), "{lacking:?}");
     // What a node does not know it says so of; an example must not be that.
     let unknown = |json: &Json| {
-        serde_json::from_value::<ToNode>(json.clone()).is_ok_and(|said| matches!(said, ToNode::Ask { ask: Ask::Unknown, .. }))
+        serde_json::from_value::<ToNode>(json.clone())
+            .is_ok_and(|said| matches!(said, ToNode::Ask { ask: Ask::Unknown, .. }))
             || serde_json::from_value::<ToPlugin>(json.clone())
                 .is_ok_and(|said| matches!(said, ToPlugin::Call { call: Call::Unknown, .. }))
     };
