@@ -114,6 +114,7 @@ fn it_ends_in_the_middle_of_a_call_when_its_node_is_gone() {
     let folder = folder();
     let mut apart = Apart::ready(folder.options(), 8 << 20);
     apart.call("loop", json!({}), 600_000);
+    assert_eq!(apart.hear().unwrap()["text"], "looping");
     let Apart { line, server } = apart;
     drop(line);
     assert_eq!(server.join().unwrap(), Err("it was stopped".into()));

@@ -272,6 +272,14 @@ impl Running {
         }
     }
 
+    /// It is where it writes this into its log.
+    pub async fn heard(&mut self, line: &str) {
+        match self.next().await {
+            Some(ToNode::Log { level, text }) => assert_eq!(format!("{level}: {text}"), line),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// How it ended, after all that it still said.
     pub async fn end(mut self) -> End {
         while let Some(message) = self.next().await {

@@ -59,7 +59,10 @@ impl Guest for Probe {
                 "echo" => Ok(args.to_string()),
                 "i2c" => read(args["device"].as_str().unwrap()),
                 "address" => Ok(json!(i2c::address(args["device"].as_str().unwrap())).to_string()),
-                "loop" => spin(),
+                "loop" => {
+                    log::write(log::Level::Info, "looping");
+                    spin()
+                }
                 "panic" => panic!("the pump is on fire"),
                 "grow" => {
                     let bytes = args["bytes"].as_u64().unwrap() as usize;
