@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sedge_host::Entry;
+use sedge_host::manifest::MANIFEST_FILE;
 use sedge_host::wasm::{COMPILED, MAX_COMPONENT, Target, artefact_name};
 use sha2::{Digest, Sha256};
 
@@ -31,7 +31,7 @@ pub fn build(from: &Path, output: Option<&Path>, targets: &[Target]) -> Result<M
         None => file.parent().map_or_else(|| ".".into(), Path::to_owned),
     };
     let name = match output {
-        Some(output) if output.join(sedge_host::manifest::MANIFEST_FILE).exists() => entry_of(output)?.into(),
+        Some(output) if output.join(MANIFEST_FILE).exists() => entry_of(output)?.into(),
         _ => file.file_name().map(PathBuf::from).unwrap_or_default(),
     };
     let read = fs::metadata(&file).and_then(|metadata| match metadata.len() {
@@ -70,15 +70,19 @@ pub fn build(from: &Path, output: Option<&Path>, targets: &[Target]) -> Result<M
     Ok(Made { component: to, artefacts })
 }
 
-/// The component that a plugin's manifest names.
+/// The component that a plugin's manifest names. It need not be there yet, so the manifest is not checked any further.
 fn entry_of(folder: &Path) -> Result<String, Error> {
-    let file = |error| Error::File { file: folder.display().to_string(), error };
-    let declaration = sedge_host::read(folder)
-        .map_err(|mistakes| file(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-    match declaration.entry {
-        Some(Entry::Wasm(name)) => Ok(name),
-        _ => Err(file("its manifest names no component: `[entry] wasm = \"NAME.wasm\"`".into())),
+    let manifest = folder.join(MANIFEST_FILE);
+    let text = fs::read_to_string(&manifest).map_err(at(&manifest))?;
+    let failed = |error: String| Error::File { file: manifest.display().to_string(), error };
+    let table = toml::de::DeTable::parse(&text).map_err(|error| failed(error.to_string()))?;
+    let entry = table.get_ref().get("entry").and_then(|entry| entry.get_ref().as_table());
+    let name = entry.and_then(|entry| entry.get("wasm")).and_then(|name| name.get_ref().as_str());
+    let name = name.ok_or_else(|| failed("it names no component: `[entry] wasm = \"NAME.wasm\"`".into()))?;
+    if Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+        return Ok(name.to_owned());
     }
+    Err(failed(format!("`{name}` is not a file below the plugin's folder")))
 }
 
 /// The hashes of all artefacts there, as `sha256sum -c` reads them.

@@ -1,12 +1,13 @@
 //! What stands for the carrier in a build without WebAssembly.
 
 use std::ffi::OsStr;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use sedge_plugin::PluginError;
 use sedge_plugin::context::BoxFuture;
 
-use super::ComponentCarrier;
+use super::{ComponentCarrier, ComponentOptions};
 use crate::outside::{Carrier, Line, Start};
 
 const WITHOUT: &str = "this sedge was built without WebAssembly: use a build with the feature `wasm`";
@@ -32,4 +33,12 @@ pub fn find_compiler(_: &Path, _: Option<&OsStr>) -> Option<PathBuf> {
 #[must_use]
 pub fn fingerprint() -> String {
     String::new()
+}
+
+/// Nothing is served.
+///
+/// # Errors
+/// Always.
+pub fn serve(_: ComponentOptions, _: RawFd) -> Result<(), String> {
+    Err(WITHOUT.into())
 }

@@ -69,6 +69,12 @@ struct Current {
     cancelled: Option<Instant>,
 }
 
+impl Current {
+    fn new(id: Option<u64>, budget: Duration) -> Self {
+        Self { id, began: Instant::now(), budget, cancelled: None }
+    }
+}
+
 impl State {
     fn halt(&self) -> Option<Halt> {
         let now = Instant::now();
@@ -160,6 +166,10 @@ impl Inbox {
                 return None;
             }
             if let Some(work) = state.work.pop_front() {
+                // Under the same lock, so that there is no moment in which a cancellation finds it nowhere.
+                if let Work::Call { id, .. } = work {
+                    state.current = Some(Current::new(Some(id), Duration::MAX));
+                }
                 return Some(work);
             }
             if state.closed {
@@ -171,8 +181,10 @@ impl Inbox {
 
     /// Something begins that may take so long.
     pub(super) fn begin(&self, id: Option<u64>, budget: Duration) {
-        let began = Instant::now();
-        self.lock().current = Some(Current { id, began, budget, cancelled: None });
+        let mut state = self.lock();
+        let taken = state.current.take().filter(|current| id.is_some() && current.id == id);
+        let cancelled = taken.and_then(|current| current.cancelled);
+        state.current = Some(Current { cancelled, ..Current::new(id, budget) });
     }
 
     /// It is over.
@@ -265,5 +277,48 @@ impl State {
         if self.asked == Some(id) {
             self.answer = Some(answer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancellation_is_not_lost_wherever_the_call_is() {
+        let cancel = ToPlugin::Cancel { id: 7 };
+        let call = || ToPlugin::Call { id: 7, call: Call::Read };
+        let inbox = Inbox::default();
+        assert!(inbox.put(call()) && inbox.put(cancel.clone()));
+        assert!(matches!(inbox.take(), Some(Work::Cancelled { id: 7 })), "before it is taken");
+
+        assert!(inbox.put(call()));
+        assert!(matches!(inbox.take(), Some(Work::Call { id: 7, .. })));
+        assert!(inbox.put(cancel.clone()));
+        inbox.begin(Some(7), Duration::from_secs(60));
+        assert!(inbox.lock().is_cancelled(), "after it is taken, before it begins");
+
+        inbox.begin(Some(8), Duration::from_secs(60));
+        assert!(!inbox.lock().is_cancelled(), "another call");
+        assert!(inbox.put(cancel));
+        assert!(!inbox.lock().is_cancelled(), "one that is over");
+    }
+
+    #[test]
+    fn there_is_room_for_what_may_be_sent_and_for_no_more() {
+        let inbox = Inbox::default();
+        let event = || ToPlugin::Event { topic: "deliver".into(), message: Json::Null };
+        let taken = (0..10_000).take_while(|_| inbox.put(event())).count();
+        assert_eq!(taken, ROOM);
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_forgotten() {
+        let inbox = Inbox::default();
+        inbox.begin(None, Duration::from_secs(60));
+        inbox.ask(2);
+        inbox.put(ToPlugin::Ok { id: 1, result: Json::Null });
+        inbox.put(ToPlugin::Ok { id: 2, result: 5.into() });
+        assert_eq!(inbox.answer(), Ok(Ok(5.into())));
     }
 }

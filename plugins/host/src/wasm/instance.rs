@@ -90,6 +90,7 @@ impl Instance {
                 Work::Call { id, call } => {
                     let is_stop = matches!(call, Call::Stop { .. });
                     self.call(id, &call)?;
+                    inbox.finish();
                     if is_stop {
                         return Ok(());
                     }
@@ -204,6 +205,9 @@ fn why(error: &wasmtime::Error, guest: &Guest) -> String {
         }
         Some(Trap::StackOverflow) => {
             format!("it went too deep: its stack has {} KiB", super::settings::STACK / 1024)
+        }
+        Some(Trap::MemoryOutOfBounds) => {
+            "it reached beyond its memory (one that goes too deep does that too)".to_owned()
         }
         Some(trap) => format!("it broke: {trap}"),
         None => guest.limiter.refused().unwrap_or_else(|| format!("{error:#}")),

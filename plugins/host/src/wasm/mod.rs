@@ -46,6 +46,8 @@ mod limiter;
 #[cfg(feature = "wasm")]
 mod load;
 #[cfg(feature = "wasm")]
+mod serve;
+#[cfg(feature = "wasm")]
 mod settings;
 
 use std::fmt;
@@ -55,13 +57,15 @@ use std::sync::Arc;
 use sedge_plugin::Taken;
 
 #[cfg(not(feature = "wasm"))]
-pub use absent::{find_compiler, fingerprint};
+pub use absent::{find_compiler, fingerprint, serve};
 #[cfg(feature = "wasm")]
 pub use artefact::{COMPILED, MAX_COMPONENT, find_compiler};
 #[cfg(feature = "wasm")]
 pub use interface::INTERFACE;
 #[cfg(feature = "wasm")]
 pub use limiter::MEMORY;
+#[cfg(feature = "wasm")]
+pub use serve::serve;
 #[cfg(feature = "wasm")]
 pub use settings::{Target, WASMTIME, artefact_name, compiling, config, fingerprint};
 

@@ -113,7 +113,7 @@ fn read(device: &str) -> Result<String, String> {
     let operations = [i2c::Operation::Write(vec![0xD0]), i2c::Operation::Read(1)];
     match i2c::transaction(device, &operations) {
         Ok(read) => Ok(json!({ "identity": read[0][0] }).to_string()),
-        Err(error) => Err(tool_error("failed", format!("{error:?}"))),
+        Err(error) => Err(tool_error("failed", error.name())),
     }
 }
 

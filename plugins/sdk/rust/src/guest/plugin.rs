@@ -31,9 +31,10 @@ impl<P: Plugin<Args: DeserializeOwned>> Runs for Plugged<P> {
         Box::pin(async move {
             let args: P::Args = settings(&home.welcome.settings)?;
             let mut hooks = Subscriptions::default();
-            P::hooks(&mut hooks, &args, &home.ctx);
+            let ctx = home.context();
+            P::hooks(&mut hooks, &args, &ctx);
             self.hooks = hooks.finish()?;
-            let plugin = self.plugin.insert(P::setup(&args, home.ctx).await?);
+            let plugin = self.plugin.insert(P::setup(&args, ctx).await?);
             let tools = self.hooks.tools.map(|(offer, _)| offer(plugin)).unwrap_or_default();
             Ok(Ready { tools, every: plugin.every() })
         })
