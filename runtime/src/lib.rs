@@ -103,6 +103,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Caller { command: CallerCommand::New(args) } => return commands::caller::new(global, args),
         Command::Tool { command: ToolCommand::Audit(args) } => return commands::audit::audit(global, args),
         Command::Version => return commands::version::version(global),
+        Command::Component { folder, cache, keys } => {
+            return commands::component::component(folder, cache, keys);
+        }
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -185,6 +188,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Reload => in_time(global, commands::reload::reload(global)).await,
             Command::Other(words) => in_time(global, commands::other::other(global, words)).await,
             Command::Check(_) | Command::Sensor { .. } | Command::Config { .. } | Command::Version => Ok(()),
+            Command::Component { .. } => Ok(()),
             Command::Plugin { command: PluginCommand::Check { .. } } => Ok(()),
             Command::Caller { .. } | Command::Tool { command: ToolCommand::Audit(_) } => Ok(()),
         }

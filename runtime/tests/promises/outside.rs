@@ -351,20 +351,22 @@ async fn a_processor_and_a_destination_on_disk_do_their_part() {
         "{NODE}[processor.double]\nkind = \"double\"\nsensors = [\"air\"]\n[destination.sink]\nkind = \"sink\"\n"
     );
     let config = Config::new(&text);
-    let veto = r#"    *'"do":"step"'*) ok '{"veto":"not today"}';;"#;
-    config.write("plugins/double/main.sh", &script("double", "[]", veto));
-    config.write("plugins/double/plugin.toml", &manifest("double", "category = \"validator\""));
+    let step = r#"    *'"do":"step"'*)
+      message=${line#*\"message\":}
+      ok "{\"replace\":$(printf '%s' "${message%\}}" | sed 's/"temperature":[-0-9.e]*/"temperature":42.5/')}";;"#;
+    config.write("plugins/double/main.sh", &script("double", "[]", step));
+    config.write("plugins/double/plugin.toml", &manifest("double", "category = \"processor\""));
     let sink =
         format!(r#"    *'"do":"deliver"'*) printf '%s\n' "$line" >> '{}'; ok null;;"#, config.path("sunk"));
     config.write("plugins/sink/main.sh", &script("sink", "[]", &sink));
     config.write("plugins/sink/plugin.toml", &manifest("sink", "category = \"destination\""));
     let _node = started(&config).await;
-    assert_eq!(until(&config, "double", "running").await["category"], "validator");
+    assert_eq!(until(&config, "double", "running").await["category"], "processor");
     until(&config, "sink", "running").await;
     within(async {
         loop {
             let sunk = std::fs::read_to_string(config.path("sunk")).unwrap_or_default();
-            if sunk.contains("\"sensor\":\"air\"") {
+            if sunk.contains("\"sensor\":\"air\"") && sunk.contains("\"temperature\":42.5") {
                 break;
             }
             ask(&config, &["plugin", "list"]).await;
