@@ -54,6 +54,10 @@ const BANNED: &[(&str, &[&str])] = &[
 const UNSAFE: &[&str] = &[
     // Speaks to the kernel.
     "hal/src/linux/ioctl.rs",
+    // Starts a process: between fork and exec.
+    "plugins/host/src/process/spawn.rs",
+    // Loads what a compiler has made.
+    "plugins/host/src/wasm/load.rs",
     // Takes the descriptor that a node hands to a process.
     "plugins/sdk/rust/src/process/socket.rs",
 ];
