@@ -134,6 +134,16 @@ pub enum Command {
     Reload,
     /// Print the version
     Version,
+    /// Run a component for a node
+    #[command(name = "__component", hide = true)]
+    Component {
+        /// The plugin's folder.
+        folder: PathBuf,
+        /// Where native code is kept.
+        cache: PathBuf,
+        /// Keys whose signatures count.
+        keys: Vec<String>,
+    },
     /// A command that a plugin offers, or a program `sedge-NAME` on the PATH
     #[command(external_subcommand)]
     Other(Vec<String>),

@@ -24,8 +24,11 @@ const LONGEST: usize = 64 * 1024;
 #[derive(Default)]
 pub struct Devices {
     buses: Mutex<BTreeMap<String, Result<Opened, String>>>,
-    lines: Mutex<BTreeMap<Id, BTreeMap<(String, u32), Line>>>,
+    lines: Mutex<BTreeMap<Id, Owned>>,
 }
+
+/// The lines of an instance, by their chip and number.
+type Owned = BTreeMap<(String, u32), Line>;
 
 /// A line that an instance has.
 enum Line {

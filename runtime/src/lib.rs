@@ -109,6 +109,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Caller { command: CallerCommand::New(args) } => return commands::caller::new(global, args),
         Command::Tool { command: ToolCommand::Audit(args) } => return commands::audit::audit(global, args),
         Command::Version => return commands::version::version(global),
+        Command::Component { folder, cache, keys } => {
+            return commands::component::component(folder, cache, keys);
+        }
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -203,6 +206,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Plugin {
                 command: PluginCommand::Check { .. } | PluginCommand::New(_) | PluginCommand::Sums { .. },
             } => Ok(()),
+            Command::Component { .. } => Ok(()),
             Command::Caller { .. } | Command::Tool { command: ToolCommand::Audit(_) } => Ok(()),
         }
     });

@@ -5,6 +5,8 @@
 //!
 //! It must not decide what a grant allows, nor start anything: the engine starts what is made here.
 
+mod carriers;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,8 +27,13 @@ use crate::devices::SharedDevices;
 use crate::place;
 use crate::shelf::{Along, usable};
 
+pub(crate) use carriers::component_options;
+
 /// Memory of a process and of a component, unless the config says otherwise, in bytes.
 const MEMORY: [u64; 2] = [256 << 20, 16 << 20];
+
+/// Memory of the program around a component in a process of its own, in bytes.
+const AROUND: u64 = 128 << 20;
 
 /// Until a plugin must be ready, unless the config says otherwise.
 const START: Duration = Duration::from_secs(if cfg!(target_pointer_width = "32") { 30 } else { 10 });
@@ -121,7 +128,7 @@ impl Workshop<'_> {
     ) -> Result<PluginSpec, String> {
         let Instance { id, kind, settings, words, role, .. } = instance;
         let limits = limits(&words, &declaration);
-        let carrier = self.carrier(&folder, &declaration, &words)?;
+        let carrier = self.carrier(&folder, &declaration, &words, limits)?;
         self.isolation.insert(id.clone(), carrier.isolation());
         let info = declaration.info.clone();
         let needs: Vec<Id> = info.needs.iter().filter_map(|need| Id::new(need).ok()).collect();
@@ -158,15 +165,24 @@ impl Workshop<'_> {
         folder: &Path,
         declaration: &Declaration,
         words: &Words,
+        limits: Limits,
     ) -> Result<Arc<dyn Carrier>, String> {
         let inner: Arc<dyn Carrier> = match &declaration.entry {
-            Some(Entry::Command(command)) => carriers::process(command.clone(), declaration.stdio, words),
+            Some(Entry::Command(command)) => {
+                carriers::process(command.clone(), declaration.stdio, words, None)
+            }
             Some(Entry::Wasm(_)) if words.sandbox == Some(Sandbox::Process) => {
                 let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
-                let command = [own.display().to_string(), COMPONENT.into(), folder.display().to_string()];
-                carriers::process(command.into(), false, words)
+                let cache = self.cache();
+                let paths = [own.as_path(), Path::new(COMPONENT), folder, &cache];
+                let mut command: Vec<String> = paths.map(|path| path.display().to_string()).into();
+                command.extend(self.trust.keys.iter().cloned());
+                // The component's own memory, and what runs it.
+                carriers::process(command, false, words, Some(limits.memory.saturating_add(AROUND)))
             }
-            Some(Entry::Wasm(file)) => carriers::component(folder, file, self.cache()),
+            Some(Entry::Wasm(file)) => {
+                carriers::component(component_options(folder, file, &self.cache(), self.trust))
+            }
             None => return Err("its manifest has no `[entry]`: there is nothing to run".into()),
         };
         Ok(Arc::new(carriers::Verified::new(inner, folder, self.trust)))
@@ -177,10 +193,11 @@ impl Workshop<'_> {
 pub(crate) fn trial(folder: &Path, declaration: &Declaration) -> Result<Arc<dyn Carrier>, String> {
     let words = Words::default();
     match &declaration.entry {
-        Some(Entry::Command(command)) => Ok(carriers::process(command.clone(), declaration.stdio, &words)),
+        Some(Entry::Command(command)) => Ok(carriers::process(command.clone(), declaration.stdio, &words, None)),
         Some(Entry::Wasm(file)) => {
             let cache = place::user_data().unwrap_or_else(std::env::temp_dir).join("compiled");
-            Ok(carriers::component(folder, file, cache))
+            // What is tried may not have been signed; then it is compiled here, or not tried.
+            Ok(carriers::component(component_options(folder, file, &cache, &Trust::default())))
         }
         None => Err("its manifest has no `[entry]`: there is nothing to run".into()),
     }
@@ -204,5 +221,3 @@ pub(crate) fn limits(words: &Words, declaration: &Declaration) -> Limits {
         start_ms: u64::try_from(start.as_millis()).unwrap_or(u64::MAX),
     }
 }
-
-mod carriers;

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod caller;
 pub mod check;
+pub mod component;
 pub mod config;
 pub mod demo;
 pub mod doctor;

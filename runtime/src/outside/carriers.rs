@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use sedge_config::Outside as Words;
 use sedge_hal::SystemClock;
-use sedge_host::install::{Trust, standing};
+use sedge_host::install::{SUMS_FILE, Standing, Trust, standing};
 use sedge_host::outside::{Carrier, Line, Start};
 use sedge_host::process::{ProcessCarrier, ProcessOptions};
-use sedge_host::wasm::{ComponentCarrier, ComponentOptions, Trusted, find_compiler};
+use sedge_host::wasm::{ComponentCarrier, ComponentOptions, find_compiler};
 use sedge_plugin::context::BoxFuture;
 use sedge_plugin::{Clock, PluginError, Taken};
 
@@ -50,36 +50,61 @@ fn verify(folder: &Path, trust: &Trust) -> Result<(), String> {
     standing(folder, trust).map(drop).map_err(|error| format!("{}: {error}", folder.display()))
 }
 
-/// A process of its own.
-pub(super) fn process(command: Vec<String>, stdio: bool, words: &Words) -> Arc<dyn Carrier> {
-    let zone = std::env::var("TZ").ok().map(|zone| ("TZ".to_owned(), zone));
+/// A process of its own. Without `memory` that of the limits is its bound.
+pub(super) fn process(
+    command: Vec<String>,
+    stdio: bool,
+    words: &Words,
+    memory: Option<u64>,
+) -> Arc<dyn Carrier> {
+    // The rest of the node's environment is nobody's business: it may hold secrets.
+    let passed = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
     Arc::new(ProcessCarrier::new(ProcessOptions {
         command,
         python: None,
         stdio,
-        memory: None, // That of the limits which it is started with.
+        memory,
         cpu: words.limits.cpu,
         user: None,
-        environment: zone.into_iter().collect(),
+        environment: ["PATH", "TZ"].into_iter().filter_map(passed).collect(),
     }))
 }
 
-/// A WebAssembly component on a thread of the node. `cache` is where native code is kept that was compiled here.
-pub(super) fn component(folder: &Path, file: &str, cache: PathBuf) -> Arc<dyn Carrier> {
+/// A WebAssembly component on a thread of the node.
+pub(super) fn component(options: ComponentOptions) -> Arc<dyn Carrier> {
+    Arc::new(ComponentCarrier::new(options))
+}
+
+/// How a component is run. `cache` is where native code is kept that was compiled here.
+pub(crate) fn component_options(folder: &Path, file: &str, cache: &Path, trust: &Trust) -> ComponentOptions {
     let path = std::env::var_os("PATH");
     let own = std::env::current_exe().unwrap_or_default();
-    // Native code has no integrity of its own. What was installed is compared before each start, all of it; for what lies
-    // there by hand nobody vouches, so that it is compiled here.
-    let trusted: Trusted = Arc::new(|_, _| false);
-    Arc::new(ComponentCarrier::new(ComponentOptions {
+    let (root, trust) = (folder.to_owned(), trust.clone());
+    ComponentOptions {
         folder: folder.into(),
         file: file.into(),
-        cache,
+        cache: cache.into(),
         compiler: find_compiler(&own, path.as_deref()),
-        trusted,
+        trusted: Arc::new(move |file, hash| is_signed(&root, &trust, file, hash)),
         clock: Arc::new(now),
         interpreted: false,
-    }))
+    }
+}
+
+/// Native code has no integrity of its own, so that it was installed is not enough: somebody whom the config knows must
+/// answer for these very bytes.
+fn is_signed(folder: &Path, trust: &Trust, file: &Path, hash: &[u8; 32]) -> bool {
+    if !matches!(standing(folder, trust), Ok(Standing::Signed { .. })) {
+        return false;
+    }
+    let (Ok(sums), Ok(file)) = (std::fs::read_to_string(folder.join(SUMS_FILE)), file.strip_prefix(folder))
+    else {
+        return false;
+    };
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let is_it =
+        |line: &str| line.split_once("  ").is_some_and(|(sum, name)| sum == hash && Path::new(name) == file);
+    sums.lines().any(is_it)
 }
 
 fn now() -> Taken {

@@ -314,3 +314,63 @@ async fn the_schema_of_the_config_knows_what_lies_on_disk() {
     assert_eq!(schema["$defs"]["sensor.chip"]["properties"]["address"]["enum"], json!([0x76, 0x77]));
     assert!(schema["$defs"]["sensor.bme280"]["properties"].get("grant").is_none());
 }
+
+#[tokio::test]
+async fn a_granted_line_is_switched_by_the_node_and_off_when_the_plugin_has_ended() {
+    let text = format!(
+        "{NODE}[plugin.valve]\ngrant.gpio.valve = {{ bus = \"i2c-1\", line = 5 }}\n\
+         [gpio.door]\nkind = \"input\"\nbus = \"i2c-1\"\nline = 6\n"
+    );
+    let config = Config::new(&text);
+    let set = r#"    *'"do":"tool"'*)
+      call=$id
+      tell '{"type":"ask","id":1,"do":"gpio","line":"valve","set":true}'
+      hear
+      case $line in
+        *'"level":true'*) tell "{\"type\":\"ok\",\"id\":$call,\"result\":\"open\"}";;
+        *) tell "{\"type\":\"ok\",\"id\":$call,\"result\":\"refused\"}";;
+      esac;;"#;
+    let ready = ROLL.replace("dice_roll", "valve_open");
+    config.write("plugins/valve/main.sh", &script("valve", &ready, set));
+    let rest = "[[tool]]\nname = \"valve_open\"\ndescription = \"Rolls.\"\n[requests]\ngpio.valve = \"out\"";
+    config.write("plugins/valve/plugin.toml", &manifest("valve", rest));
+    let _node = started(&config).await;
+    until(&config, "valve", "running").await;
+    let opened = ask(&config, &["tool", "call", "valve_open", "--local"]).await;
+    assert_eq!(opened["result"], "open", "{opened}");
+    config.write("node.toml", &text.replace("grant.gpio", "#"));
+    ask(&config, &["reload"]).await;
+    until(&config, "valve", "running").await;
+    let opened = ask(&config, &["tool", "call", "valve_open", "--local"]).await;
+    assert_eq!(opened["result"], "refused", "what is not granted is not done: {opened}");
+}
+
+#[tokio::test]
+async fn a_processor_and_a_destination_on_disk_do_their_part() {
+    let text = format!(
+        "{NODE}[processor.double]\nkind = \"double\"\nsensors = [\"air\"]\n[destination.sink]\nkind = \"sink\"\n"
+    );
+    let config = Config::new(&text);
+    let step = r#"    *'"do":"step"'*)
+      message=${line#*\"message\":}
+      ok "{\"replace\":$(printf '%s' "${message%\}}" | sed 's/"temperature":[-0-9.e]*/"temperature":42.5/')}";;"#;
+    config.write("plugins/double/main.sh", &script("double", "[]", step));
+    config.write("plugins/double/plugin.toml", &manifest("double", "category = \"processor\""));
+    let sink =
+        format!(r#"    *'"do":"deliver"'*) printf '%s\n' "$line" >> '{}'; ok null;;"#, config.path("sunk"));
+    config.write("plugins/sink/main.sh", &script("sink", "[]", &sink));
+    config.write("plugins/sink/plugin.toml", &manifest("sink", "category = \"destination\""));
+    let _node = started(&config).await;
+    assert_eq!(until(&config, "double", "running").await["category"], "processor");
+    until(&config, "sink", "running").await;
+    within(async {
+        loop {
+            let sunk = std::fs::read_to_string(config.path("sunk")).unwrap_or_default();
+            if sunk.contains("\"sensor\":\"air\"") && sunk.contains("\"temperature\":42.5") {
+                break;
+            }
+            ask(&config, &["plugin", "list"]).await;
+        }
+    })
+    .await;
+}
