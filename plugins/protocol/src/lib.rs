@@ -14,8 +14,10 @@
 //! The same messages go between a node and a WebAssembly component; only what carries them differs. It must not do any I/O,
 //! or know what a node does with a message.
 
+mod codec;
 mod message;
 
+pub use codec::{CodecError, Decoder, MAX_DEPTH, Message, encode};
 pub use message::{
     Ask, Bytes, Call, Encoding, GpioOperation, HelloMessage, I2cOperation, Limits, SensorWelcome, ToNode,
     ToPlugin, Version, VersionError, Why,

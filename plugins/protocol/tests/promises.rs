@@ -1,0 +1,8 @@
+//! What a node, and whoever speaks to one, may count on.
+
+#[path = "promises/codec.rs"]
+mod codec;
+#[path = "promises/every.rs"]
+mod every;
+#[path = "promises/golden.rs"]
+mod golden;
