@@ -5,7 +5,7 @@
 //!
 //! A redirect is followed only for a `GET` or `HEAD` without header fields of the caller's: after a redirect a `POST` becomes
 //! a `GET`, which says nothing was wrong and sends nothing, and a token in a header would go to whoever the answer names.
-//! Any other redirect is an answer.
+//! Any other redirect is an answer, and every one where the caller wants none followed.
 //!
 //! What an error says never has the URL in it: it may carry a password.
 
@@ -25,6 +25,9 @@ pub const AT_ONCE: usize = 16;
 
 /// Bytes of an answer that are read.
 const BODY: u64 = 1024 * 1024;
+
+/// Header fields of an answer that are told.
+const HEADERS: usize = 100;
 
 /// Redirects that are followed.
 const REDIRECTS: u32 = 3;
@@ -93,9 +96,9 @@ impl HttpClient for SharedHttp {
 
 /// Sends it and reads the answer. `whole` is the timeout that was asked for, of which the request has what is left.
 fn exchange(agent: &Agent, request: Request, whole: Duration) -> Result<Response, HttpError> {
-    let Request { method, url, headers, body, timeout } = request;
+    let Request { method, url, headers, body, timeout, follow } = request;
     let plain = matches!(method, "GET" | "HEAD");
-    let redirects = if plain && headers.is_empty() { REDIRECTS } else { 0 };
+    let redirects = if follow && plain && headers.is_empty() { REDIRECTS } else { 0 };
     let mut builder = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         builder = builder.header(name, value);
@@ -115,10 +118,14 @@ fn exchange(agent: &Agent, request: Request, whole: Duration) -> Result<Response
     let mut answer = sent.map_err(told)?;
     let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    let text = |(name, value): (&ureq::http::HeaderName, &ureq::http::HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    let headers = answer.headers().iter().take(HEADERS).filter_map(text).collect();
     let mut body = Vec::new();
     let read = answer.body_mut().as_reader().take(BODY).read_to_end(&mut body);
     read.map_err(|error| told(error.into()))?;
-    Ok(Response { status: answer.status().as_u16(), body, retry_after })
+    Ok(Response { status: answer.status().as_u16(), headers, body, retry_after })
 }
 
 /// What happened, in words without the URL.

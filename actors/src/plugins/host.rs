@@ -30,8 +30,8 @@ pub(crate) struct PluginHost {
     tools: ToolRegistry,
     /// To the keeper: what the plugin says is amiss.
     degraded: watch::Sender<Option<String>>,
-    /// To the keeper: a task of the plugin's own panicked.
-    broken: watch::Sender<bool>,
+    /// To the keeper: why this start is over, as by a panic of a task of the plugin's own.
+    broken: watch::Sender<Option<String>>,
     tasks: Mutex<JoinSet<()>>,
     ended: AtomicBool,
 }
@@ -41,7 +41,7 @@ impl PluginHost {
         state: Arc<NodeState>,
         tools: ToolRegistry,
         degraded: watch::Sender<Option<String>>,
-        broken: watch::Sender<bool>,
+        broken: watch::Sender<Option<String>>,
     ) -> Self {
         Self { state, tools, degraded, broken, tasks: Mutex::default(), ended: AtomicBool::new(false) }
     }
@@ -59,13 +59,22 @@ impl PluginHost {
     }
 }
 
+/// The first reason counts.
+fn breaks(broken: &watch::Sender<Option<String>>, reason: String) {
+    broken.send_if_modified(|before| {
+        let first = before.is_none();
+        before.get_or_insert(reason);
+        first
+    });
+}
+
 /// Tells when it is dropped by a panic.
-struct Canary(watch::Sender<bool>);
+struct Canary(watch::Sender<Option<String>>);
 
 impl Drop for Canary {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.send_replace(true);
+            breaks(&self.0, "a task of its own panicked".into());
         }
     }
 }
@@ -200,5 +209,11 @@ impl Host for PluginHost {
 
     fn degraded(&self, _: &Id, reason: Option<String>) {
         self.degraded.send_replace(reason);
+    }
+
+    fn fail(&self, _: &Id, reason: String) {
+        if !self.has_ended() {
+            breaks(&self.broken, reason);
+        }
     }
 }

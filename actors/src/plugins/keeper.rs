@@ -110,8 +110,8 @@ struct Live {
     stop: watch::Sender<bool>,
     /// What its handlers make of it, and what it says of itself.
     amiss: [watch::Receiver<Option<String>>; 2],
-    /// Told when a task of its own panicked.
-    broken: watch::Receiver<bool>,
+    /// Told why it is over, where that is not told by a handler.
+    broken: watch::Receiver<Option<String>>,
     /// Subscribed to when the set-up is over.
     after: Vec<Subscribe>,
     has_tools: bool,
@@ -238,7 +238,7 @@ impl Keeper {
     /// Starts a fresh actor.
     fn begin(&self) -> Result<Live, End> {
         let (own, own_rx) = watch::channel(None);
-        let (broken, broken_rx) = watch::channel(false);
+        let (broken, broken_rx) = watch::channel(None);
         let host = Arc::new(PluginHost::new(self.state.clone(), self.tools.clone(), own, broken));
         let context = Context::new(self.spec.id.clone(), host.clone());
         let mut orders = self.orders..;
@@ -299,10 +299,10 @@ impl Keeper {
                     // A handler that failed was told of when it did.
                     let (end, told) = end_of(ended);
                     self.failure_told = told || live.pulse.was_asked();
-                    return match (stopping, *live.broken.borrow()) {
+                    return match (stopping, &*live.broken.borrow()) {
                         (Some(end), _) => end,
-                        (None, true) => End::Failed("a task of its own panicked".into()),
-                        (None, false) => end,
+                        (None, Some(reason)) => End::Failed(reason.clone()),
+                        (None, None) => end,
                     };
                 }
                 Ok(()) = handlers.changed() => self.weigh(&live),

@@ -97,6 +97,16 @@ impl PluginSpec {
         Self { kind: kind.into(), ..self }
     }
 
+    /// With its version, where its manifest's is not its own: one type stands for many plugins.
+    pub fn version(self, version: &str) -> Self {
+        Self { version: version.into(), ..self }
+    }
+
+    /// With its category, where its manifest's is not its own.
+    pub fn category(self, category: Category) -> Self {
+        Self { category, ..self }
+    }
+
     /// Not named in the config: that it is skipped is no news.
     pub fn by_default(self) -> Self {
         Self { named: false, ..self }

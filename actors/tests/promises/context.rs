@@ -188,7 +188,7 @@ async fn a_plugin_asks_who_runs() {
 struct Echo;
 impl HttpClient for Echo {
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, HttpError>> {
-        Box::pin(async move { Ok(Response { status: 418, body: request.body, retry_after: None }) })
+        Box::pin(async move { Ok(Response { status: 418, body: request.body, ..Response::default() }) })
     }
 }
 

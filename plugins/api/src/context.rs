@@ -81,6 +81,10 @@ pub trait Host: Send + Sync + 'static {
     fn spawn(&self, plugin: &Id, future: BoxFuture<'static, ()>);
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
     fn degraded(&self, plugin: &Id, reason: Option<String>);
+    /// A host that supervises nobody only takes note.
+    fn fail(&self, plugin: &Id, reason: String) {
+        self.degraded(plugin, Some(reason));
+    }
 }
 
 /// A plugin's way to its node. Cheap to clone.
@@ -340,5 +344,12 @@ impl Context {
     /// Says that the plugin runs with something amiss, or (none) that it is well again.
     pub fn degraded(&self, reason: Option<String>) {
         self.host.degraded(&self.id, reason);
+    }
+
+    /// Says that this start of the plugin is over: what it stands for has ended. It is torn down and started again as after
+    /// any failure, without waiting for its next handler. To be said by what it has [spawned](Self::spawn); a handler
+    /// returns an error instead.
+    pub fn fail(&self, reason: impl Into<String>) {
+        self.host.fail(&self.id, reason.into());
     }
 }

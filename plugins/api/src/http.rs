@@ -23,12 +23,21 @@ pub struct Request {
     pub body: Vec<u8>,
     /// How long it may take, from the waiting for a free connection to the last byte of the answer.
     pub timeout: Duration,
+    /// Whether a redirect may be followed. Not where it matters which hosts are spoken to: it is an answer then.
+    pub follow: bool,
 }
 
 impl Request {
     /// A request of that method, with ten seconds' time.
     pub fn new(method: &'static str, url: impl Into<String>, body: Vec<u8>) -> Self {
-        Self { method, url: url.into(), headers: Vec::new(), body, timeout: Duration::from_secs(10) }
+        Self {
+            method,
+            url: url.into(),
+            headers: Vec::new(),
+            body,
+            timeout: Duration::from_secs(10),
+            follow: true,
+        }
     }
 
     /// `GET`
@@ -39,6 +48,11 @@ impl Request {
     /// `POST`
     pub fn post(url: impl Into<String>, body: Vec<u8>) -> Self {
         Self::new("POST", url, body)
+    }
+
+    /// With every redirect as an answer.
+    pub fn no_redirects(self) -> Self {
+        Self { follow: false, ..self }
     }
 
     /// With a header field.
@@ -56,10 +70,12 @@ impl std::fmt::Debug for Request {
 }
 
 /// What came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Response {
     /// The status code, whatever it is.
     pub status: u16,
+    /// Header fields that are texts, their names in lower case; the first hundred.
+    pub headers: Vec<(String, String)>,
     /// The first mebibyte of the answer.
     pub body: Vec<u8>,
     /// How long the server asks to wait before the next request: `Retry-After`, where that is a number of seconds.

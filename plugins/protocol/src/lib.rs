@@ -15,7 +15,9 @@
 //! or know what a node does with a message.
 
 mod codec;
+pub mod frame;
 mod message;
+pub mod topics;
 
 pub use codec::{CodecError, Decoder, MAX_DEPTH, Message, encode};
 pub use message::{

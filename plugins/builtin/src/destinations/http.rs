@@ -310,7 +310,7 @@ impl HttpDestination {
         };
         if body.is_empty() {
             // No reading of the batch has a value: there is nothing to send.
-            self.flight.begin(async { Ok(Response { status: 204, body: Vec::new(), retry_after: None }) });
+            self.flight.begin(async { Ok(Response { status: 204, ..Response::default() }) });
             return true;
         }
         let method = match method {
@@ -381,7 +381,7 @@ impl HttpDestination {
 }
 
 fn verdict(answer: Result<Response, HttpError>) -> Verdict {
-    let Response { status, body, retry_after } = match answer {
+    let Response { status, body, retry_after, .. } = match answer {
         Ok(answer) => answer,
         Err(error) => return Verdict::Again(error.to_string(), Duration::ZERO),
     };

@@ -25,7 +25,9 @@ impl Bench {
         let answer = status.clone();
         node.web(move |_| match answer.load(Ordering::Relaxed) {
             0 => Err(HttpError("no connection".into())),
-            status => Ok(Response { status, body: b"the database\n is  full".to_vec(), retry_after: None }),
+            status => {
+                Ok(Response { status, body: b"the database\n is  full".to_vec(), ..Response::default() })
+            }
         });
         let http = block_on(HttpDestination::setup(&args(more), node.context("db"))).unwrap();
         Self { node, status, http }
@@ -179,7 +181,7 @@ fn a_batch_that_is_too_large_is_halved_and_only_a_single_reading_is_given_up() {
     bench.node.web(|request| {
         let frames: Vec<Json> = serde_json::from_slice(&request.body).unwrap();
         let large = frames.len() > 2 || frames.iter().any(|frame| frame["seq"] == 3);
-        Ok(Response { status: if large { 413 } else { 204 }, body: Vec::new(), retry_after: None })
+        Ok(Response { status: if large { 413 } else { 204 }, ..Response::default() })
     });
     bench.observe(1..=4);
     bench.pass(10);
@@ -196,7 +198,7 @@ fn a_server_gets_the_pause_it_asks_for_up_to_five_minutes_also_when_little_room_
     for (asks, gets) in [(100, 100), (86_400, 300)] {
         let mut bench = Bench::new(json!({ "batch": 1, "buffer": 2 }));
         bench.node.web(move |_| {
-            Ok(Response { status: 429, body: Vec::new(), retry_after: Some(Duration::from_secs(asks)) })
+            Ok(Response { status: 429, retry_after: Some(Duration::from_secs(asks)), ..Response::default() })
         });
         bench.observe(1..=3);
         assert_eq!(bench.sent(), [[1]]);

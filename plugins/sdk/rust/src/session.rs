@@ -1,0 +1,109 @@
+//! A plugin outside from its welcome to its end, whatever carries the messages.
+//!
+//! It must not run two handlers at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sedge_plugin::tool::Progress;
+use sedge_plugin::{Context, PluginError, ToolError};
+use sedge_protocol::{Call, HelloMessage, ToNode, ToPlugin};
+use serde_json::Value as Json;
+
+use crate::executor::Executor;
+use crate::guest::{Guest, Home, Runs, Welcome, failed};
+use crate::host::Outward;
+use crate::link::{Level, Link, Parker};
+
+/// Events in a row that may fail. As in a node: then it is to be started anew.
+const MOST_FAILURES: u32 = 3;
+
+pub(crate) struct Session {
+    pub(crate) executor: Arc<Executor>,
+    link: Arc<dyn Link>,
+    hello: HelloMessage,
+    runs: Box<dyn Runs>,
+    host: Option<Arc<Outward>>,
+    is_set_up: bool,
+    failures: u32,
+}
+
+impl Session {
+    pub(crate) fn new(guest: Guest, link: Arc<dyn Link>) -> Self {
+        let executor = Executor::new(Arc::new(Parker(link.clone())), link.clock());
+        let Guest { hello, runs } = guest;
+        Self { executor, link, hello, runs, host: None, is_set_up: false, failures: 0 }
+    }
+
+    pub(crate) fn hello(&self) -> HelloMessage {
+        self.hello.clone()
+    }
+
+    /// Sets it up: [`ToNode::Ready`] or [`ToNode::Failed`].
+    pub(crate) async fn start(&mut self, welcome: ToPlugin) -> ToNode {
+        let welcome = match Welcome::try_from(welcome) {
+            Ok(welcome) => Arc::new(welcome),
+            Err(why) => return failed(&PluginError::Settings(why.into())),
+        };
+        let host = Outward::new(self.link.clone(), self.executor.clone(), welcome.clone());
+        let ctx = Context::new(welcome.id.clone(), host.clone());
+        self.host = Some(host);
+        match self.runs.start(Home { ctx, link: self.link.clone(), welcome }).await {
+            Ok(ready) => {
+                self.is_set_up = true;
+                ready.into()
+            }
+            Err(error) => failed(&error),
+        }
+    }
+
+    /// Answers a call. How far it is, is told while `open`.
+    pub(crate) async fn call(
+        &mut self,
+        id: u64,
+        call: Call,
+        open: &Arc<AtomicBool>,
+    ) -> Result<Json, ToolError> {
+        let stops = matches!(call, Call::Stop { .. });
+        let link = self.link.clone();
+        let progress = Progress::to(move |update| link.progress(id, update.fraction, update.text));
+        let answer = self.runs.call(call, id, progress.while_open(open)).await;
+        open.store(false, Ordering::Relaxed);
+        self.is_set_up &= !stops;
+        self.tell_metrics(stops);
+        answer
+    }
+
+    /// Hears an event. Too many that failed in a row are its end.
+    pub(crate) async fn event(&mut self, topic: String, message: Json) -> Result<(), String> {
+        let heard = self.runs.event(topic.clone(), message).await;
+        self.tell_metrics(false);
+        let Err(error) = heard else {
+            self.failures = 0;
+            return Ok(());
+        };
+        self.failures += 1;
+        self.link.log(Level::Error, &format!("{topic}: {error}"));
+        match self.failures < MOST_FAILURES {
+            true => Ok(()),
+            false => Err(format!("{MOST_FAILURES} events in a row failed, the last one: {topic}: {error}")),
+        }
+    }
+
+    /// Tears it down where nobody asked for it: the node is gone, or a handler has panicked.
+    #[cfg(unix)]
+    pub(crate) async fn abandon(&mut self) {
+        if std::mem::take(&mut self.is_set_up) {
+            let stop = Call::Stop { grace_ms: 0 };
+            if let Err(error) = self.runs.call(stop, 0, Progress::default()).await {
+                self.link.log(Level::Error, &error.message);
+            }
+        }
+    }
+
+    pub(crate) fn tell_metrics(&self, last: bool) {
+        if let Some(host) = &self.host {
+            host.tell_metrics(last);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What the SDK promises: one binary for all.
+
+#[path = "promises/component.rs"]
+mod component;
+#[path = "promises/node.rs"]
+mod node;
+#[path = "promises/plugins.rs"]
+mod plugins;
+#[path = "promises/process.rs"]
+mod process;
