@@ -42,6 +42,20 @@ macro_rules! promises {
                 super::harness::hold(HOME, super::row(stringify!($name)), super::$of::$name);
             })*)*
         }
+
+        mod process_rust {
+            const HOME: &dyn super::Home = &super::home::ProcessRust;
+            $($(#[test] fn $name() {
+                super::harness::hold(HOME, super::row(stringify!($name)), super::$of::$name);
+            })*)*
+        }
+
+        mod process_python {
+            const HOME: &dyn super::Home = &super::home::ProcessPython;
+            $($(#[test] fn $name() {
+                super::harness::hold(HOME, super::row(stringify!($name)), super::$of::$name);
+            })*)*
+        }
     };
 }
 
@@ -85,7 +99,7 @@ promises! {
         a_step_that_fails_breaks_or_hangs_lets_pass: "A step that fails, breaks or hangs is skipped: the call goes on as it was.";
         bytes_of_a_format_that_it_knows_become_a_reading: "Bytes of a format that it knows become a reading; others are left to others.";
         a_failing_observer_is_told_of: "A failure while it hears something is told to all who listen for failures.";
-        what_is_not_granted_is_not_heard: "A topic that is not granted is not heard.", not in_process: TRUSTED;
+        a_topic_that_is_not_granted_fails_it_for_good: "A topic that it wants and is not granted: it has failed, and says what to write.", not in_process: TRUSTED;
     }
     "Readings", false, readings {
         a_reading_of_its_own_is_numbered_and_delivered: "A reading of its own sensor is numbered and delivered: values, texts, and why one is missing.";

@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("sedge-host", "plugins/host", &["sedge-plugin", "sedge-protocol"]),
     ("sedge-sdk", "plugins/sdk/rust", &["sedge-plugin", "sedge-protocol"]),
     ("sedge-compile", "plugins/compiler", &[]),
-    ("sedge-conformance", "plugins/conformance", &["sedge-plugin"]),
+    ("sedge-conformance", "plugins/conformance", &["sedge-plugin", "sedge-sdk"]),
     ("sedge-mqtt", "plugins/mqtt", &["sedge-plugin"]),
     ("sedge-plugins", "plugins/builtin", &["sedge-plugin", "sedge-hal"]),
     ("sedge-virtual-pi", "deploy/virtual-pi", &["sedge-plugin", "sedge-plugins"]),

@@ -53,7 +53,7 @@ pub struct Probe {
 impl Plugin for Probe {
     type Args = Settings;
     const MANIFEST: Manifest =
-        Manifest::new("probe", "1.0.0", "Does what it is told.").category(Category::Tool);
+        Manifest::new("probe", env!("CARGO_PKG_VERSION"), "Does what it is told.").category(Category::Tool);
 
     async fn setup(settings: &Settings, ctx: Context) -> Result<Self, PluginError> {
         let setups = ctx.load::<u64>("setups").await?.unwrap_or(0) + 1;

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::node::World;
+pub use super::outside::{ProcessPython, ProcessRust};
 
 /// What plugin is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,10 +84,15 @@ impl Instance {
         Self { grants: Grants { topics, ..grants }, ..self }
     }
 
-    /// Hears these topics, or is a step of them: is to want it, and is granted it.
+    /// Wants to hear these topics, or to be a step of them.
+    pub fn wants(self, topics: &[&str]) -> Self {
+        self.settings(json!({ "topics": topics }))
+    }
+
+    /// Wants it, and is granted it.
     pub fn hears(mut self, topics: &[&str]) -> Self {
         self.grants.topics = topics.iter().map(|&topic| topic.into()).collect();
-        self.settings(json!({ "topics": topics }))
+        self.wants(topics)
     }
 }
 
@@ -123,7 +129,7 @@ pub trait Home: Sync {
 }
 
 /// All homes, as the columns of the table.
-pub const HOMES: &[&dyn Home] = &[&InProcess];
+pub const HOMES: &[&dyn Home] = &[&InProcess, &ProcessRust, &ProcessPython];
 
 /// Compiled in.
 pub struct InProcess;

@@ -3,6 +3,7 @@
 pub mod compiled_in;
 pub mod home;
 pub mod node;
+pub mod outside;
 pub mod table;
 
 use std::time::Duration;

@@ -60,7 +60,12 @@ impl World {
 
     /// Where its node keeps data.
     pub fn data(&self) -> PathBuf {
-        self.data.path().into()
+        self.data.path().join("data")
+    }
+
+    /// Where its plugins lie.
+    pub fn plugins(&self) -> PathBuf {
+        self.data.path().join("plugins")
     }
 
     /// A node with these instances, and with what is compiled in for tests.

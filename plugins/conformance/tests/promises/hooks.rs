@@ -99,15 +99,11 @@ pub async fn a_failing_observer_is_told_of(home: &'static dyn Home) {
     stage.stop().await;
 }
 
-pub async fn what_is_not_granted_is_not_heard(home: &'static dyn Home) {
+pub async fn a_topic_that_is_not_granted_fails_it_for_good(home: &'static dyn Home) {
     let world = World::new(home);
-    let deaf = Instance::probe("deaf").settings(json!({ "topics": ["deliver"] }));
-    let stage = world.start(&[deaf, Instance::probe("ear").hears(&["deliver"])]).await;
-    for n in 1..=5 {
-        stage.tank(f64::from(n)).await;
-    }
-    heard(&stage, "ear", 5).await;
-    assert_eq!(stage.state_of("deaf").await["heard"], json!([]));
-    assert_eq!(stage.status("deaf").state, State::Running, "it runs without what it was not granted");
+    let mut stage = world.start(&[Instance::probe("deaf").wants(&["deliver"]), Instance::probe("calm")]).await;
+    let said = stage.reaches("deaf", State::Failed).await.reason.unwrap_or_default();
+    assert!(said.contains("`deliver`") && said.contains("grant = { topics = [\"deliver\"] }"), "{said}");
+    assert_eq!(stage.status("calm").state, State::Running);
     stage.stop().await;
 }
