@@ -15,6 +15,8 @@
 //! assert!(!held.data, "granted, and never asked for");
 //! assert_eq!(requests.missing(&grants), ["hosts: example.org"]);
 //! ```
+//!
+//! Of a pattern that is asked for, less may be granted: who asks for the tools `pump_*` and is granted `pump_set` holds that one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -113,8 +115,10 @@ impl Requests {
     #[must_use]
     pub fn held(&self, grants: &Grants) -> Grants {
         let both = |asked: &BTreeSet<String>, granted: &BTreeSet<String>| {
-            let held = asked.iter().filter(|one| granted.iter().any(|pattern| covers(pattern, one)));
-            held.cloned().collect()
+            let whole = asked.iter().filter(|one| granted.iter().any(|pattern| covers(pattern, one)));
+            // Asked for as `pump_*` and granted as `pump_set`: the narrower of the two.
+            let part = granted.iter().filter(|one| asked.iter().any(|pattern| covers(pattern, one)));
+            whole.chain(part).cloned().collect()
         };
         Grants {
             i2c: of(&grants.i2c, |label, grant| {
@@ -134,7 +138,9 @@ impl Requests {
     pub fn missing(&self, grants: &Grants) -> Vec<String> {
         let held = self.held(grants);
         let lacks = |what: &str, asked: &BTreeSet<String>, held: &BTreeSet<String>| {
-            asked.difference(held).map(|one| format!("{what}: {one}")).collect::<Vec<_>>()
+            let lacking =
+                asked.iter().filter(|one| !held.iter().any(|part| covers(part, one) || covers(one, part)));
+            lacking.map(|one| format!("{what}: {one}")).collect::<Vec<_>>()
         };
         let labels = |what: &str, asked: Vec<&String>, held: Vec<&String>| {
             let lacking = asked.into_iter().filter(|label| !held.contains(label));

@@ -26,6 +26,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::frame;
 
+pub use shapes::sensor;
+
 /// A topic whose messages go outside.
 pub trait Shape: Topic {
     /// A message as JSON.

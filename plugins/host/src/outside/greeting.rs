@@ -1,0 +1,101 @@
+//! What a plugin outside says of itself when it starts, held against its manifest.
+//!
+//! A manifest is what people read before they install and grant; a plugin that is another one, or offers other tools, is
+//! refused before it is asked anything. It must not look at anything but the two.
+
+use std::time::Duration;
+
+use sedge_plugin::{PluginError, Tool};
+use sedge_protocol::{Encoding, HelloMessage, PROTOCOL, ToNode, Why};
+
+use crate::manifest::Declaration;
+
+/// The shortest time between two ticks that a plugin may wish for.
+const OFTEN: Duration = Duration::from_millis(10);
+
+/// How what follows is encoded, where it is the plugin of this manifest and speaks our protocol.
+pub(super) fn hello(declared: &Declaration, hello: &HelloMessage) -> Result<Encoding, PluginError> {
+    let refused = |why: String| Err(PluginError::Settings(why.into()));
+    if hello.protocol.major != PROTOCOL.major {
+        let (theirs, newer) = (hello.protocol, hello.protocol.major > PROTOCOL.major);
+        let what = match newer {
+            true => "upgrade sedge, or install an older version of the plugin",
+            false => "upgrade the plugin",
+        };
+        return refused(format!("it speaks version {theirs} of the protocol, this node {PROTOCOL}: {what}"));
+    }
+    let info = &declared.info;
+    if (hello.plugin.as_str(), hello.version.as_str()) != (info.name.as_str(), info.version.as_str()) {
+        return refused(format!(
+            "it says that it is `{}` {}, its manifest that it is `{}` {}: install it anew",
+            short(&hello.plugin),
+            short(&hello.version),
+            info.name,
+            info.version
+        ));
+    }
+    let known = hello.encodings.iter().find(|encoding| **encoding != Encoding::Unknown);
+    match known {
+        Some(encoding) => Ok(*encoding),
+        None if hello.encodings.is_empty() => Ok(Encoding::Json),
+        None => refused("it speaks none of the encodings `json` and `msgpack`".into()),
+    }
+}
+
+/// How often it wants to be ticked, where it is set up and offers the tools of this manifest.
+pub(super) fn ready(declared: &Declaration, answer: ToNode) -> Result<Option<Duration>, PluginError> {
+    match answer {
+        ToNode::Ready { tools, every_ms } => {
+            lies(declared, &tools).map_or(Ok(()), |lie| Err(PluginError::Settings(lie.into())))?;
+            Ok(every_ms.map(Duration::from_millis).map(|every| every.max(OFTEN)))
+        }
+        ToNode::Failed { why, message } => {
+            let message = message.chars().take(LONGEST).collect::<String>().into();
+            Err(match why {
+                Why::Settings => PluginError::Settings(message),
+                Why::Unmet => PluginError::Unmet(message),
+                Why::Failed => PluginError::Failed(message),
+            })
+        }
+        _ => Err(PluginError::failed("it answered `welcome` with neither `ready` nor `failed`")),
+    }
+}
+
+/// What is not as the manifest says.
+fn lies(declared: &Declaration, offered: &[Tool]) -> Option<String> {
+    let mut wrong = Vec::new();
+    for (at, tool) in offered.iter().enumerate() {
+        let name = &tool.name;
+        match declared.tools.iter().find(|known| known.name == *name) {
+            None => wrong.push(format!("it offers `{name}`, which is not in its manifest")),
+            Some(_) if offered[..at].iter().any(|other| other.name == *name) => {
+                wrong.push(format!("it offers `{name}` twice"));
+            }
+            Some(known) => {
+                let known = Tool::from(known.clone());
+                if known.input_schema != tool.input_schema {
+                    wrong.push(format!("`{name}` takes other arguments than its manifest says"));
+                }
+                if known.output_schema.is_some() && known.output_schema != tool.output_schema {
+                    wrong.push(format!("`{name}` has another result than its manifest says"));
+                }
+            }
+        }
+    }
+    let missing = declared.tools.iter().filter(|known| offered.iter().all(|tool| tool.name != known.name));
+    wrong
+        .extend(missing.map(|known| format!("it does not offer `{}`, which is in its manifest", known.name)));
+    wrong.truncate(MOST);
+    let text = wrong.join("; ");
+    (!text.is_empty()).then(|| format!("its tools are not those of its manifest: {text}"))
+}
+
+/// Lies that are told of at once.
+const MOST: usize = 5;
+
+/// Characters of a message that are told of.
+const LONGEST: usize = 1000;
+
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(60).collect()
+}
