@@ -59,6 +59,8 @@ macro_rules! promises {
     };
 }
 
+/// The protocol has no answer to an event.
+const EVENTS: &str = "An event has no answer there: what its observer reports stands in the log.";
 /// Whoever compiles a plugin in has read it.
 const TRUSTED: &str = "What is compiled in is trusted: nothing has to be granted.";
 /// It gives its tools their names by itself.
@@ -75,7 +77,7 @@ promises! {
         it_ticks_as_it_wants_and_never_faster: "It ticks at once and then as often as it wants, never faster.";
         three_failures_in_a_row_restart_it: "A tick that fails shows as degraded; three in a row restart it, after its teardown.";
         one_that_breaks_is_restarted_and_the_others_never_notice: "One that breaks is restarted after a pause; the others never notice.";
-        one_that_hangs_is_ended_and_restarted: "One that hangs is ended and restarted.";
+        one_that_hangs_is_ended_and_serves_again: "One that hangs is ended, by a restart where it has to be, and serves again.";
         the_stop_runs_its_teardown: "The stop of the node runs its teardown.";
         its_states_have_the_words_that_all_plugins_have: "Its states are those of every plugin.";
     }
@@ -98,7 +100,7 @@ promises! {
         steps_run_by_priority_among_those_compiled_in: "Steps run by their priority, among those that are compiled in.";
         a_step_that_fails_breaks_or_hangs_lets_pass: "A step that fails, breaks or hangs is skipped: the call goes on as it was.";
         bytes_of_a_format_that_it_knows_become_a_reading: "Bytes of a format that it knows become a reading; others are left to others.";
-        a_failing_observer_is_told_of: "A failure while it hears something is told to all who listen for failures.";
+        a_failing_observer_is_told_of: "A failure while it hears something is told to all who listen for failures.", not process_rust: EVENTS, not process_python: EVENTS;
         a_topic_that_is_not_granted_fails_it_for_good: "A topic that it wants and is not granted: it has failed, and says what to write.", not in_process: TRUSTED;
     }
     "Readings", false, readings {

@@ -38,6 +38,7 @@ pub mod listing;
 pub mod manifest;
 mod mistake;
 pub mod outside;
+pub mod process;
 
 pub use check::check;
 pub use listing::{Cache, Found, Listing, Origin, Place, Shadow, discover};

@@ -31,6 +31,10 @@ pub fn hold<F: Future<Output = ()>>(
         println!("skipped in `{}`: {missing}", home.name());
         return;
     }
+    if std::env::var_os("SEDGE_LOG").is_some() {
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_test_writer();
+        let _ = log.try_init();
+    }
     // A bus has a thread of its own, a process has a life of its own: nobody tells this time to wait for them.
     let stands = home.is_within() && !row.hardware;
     let mut runtime = tokio::runtime::Builder::new_current_thread();

@@ -21,7 +21,7 @@ use super::home::{Home, Instance};
 /// What outlives a node: its disk, its hardware, its journal.
 pub struct World {
     pub home: &'static dyn Home,
-    data: tempfile::TempDir,
+    data: Arc<tempfile::TempDir>,
     pub bus: SimBus,
     pub shelf: Shelf,
     pub journal: MemoryJournal,
@@ -41,7 +41,7 @@ impl Web {
 impl HttpClient for Web {
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, HttpError>> {
         self.0.lock().unwrap().push(request.url);
-        let response = Response { status: 200, body: b"high tide".to_vec(), retry_after: None };
+        let response = Response { status: 200, body: b"high tide".to_vec(), headers: Vec::new(), retry_after: None };
         Box::pin(std::future::ready(Ok(response)))
     }
 }
@@ -50,7 +50,7 @@ impl World {
     pub fn new(home: &'static dyn Home) -> Self {
         Self {
             home,
-            data: tempfile::tempdir().expect("a folder"),
+            data: Arc::new(tempfile::tempdir().expect("a folder")),
             bus: SimBus::new("i2c-1", Arc::new(SystemClock)),
             shelf: Shelf::default(),
             journal: MemoryJournal::default(),
@@ -92,7 +92,7 @@ impl World {
         let helpers = std::iter::once(Helper::spec(&self.shelf)).chain(more);
         let specs = helpers.chain(instances.iter().map(|instance| self.home.spec(instance, self)));
         let node = node.start(specs.collect()).await;
-        Stage { node, states, readings, events, failures, calls }
+        Stage { node, states, readings, events, failures, calls, _data: self.data.clone() }
     }
 }
 
@@ -109,6 +109,7 @@ pub struct Stage {
     pub events: Subscription<EventRaised>,
     pub failures: Subscription<OnError>,
     pub calls: Subscription<CallRecorded>,
+    _data: Arc<tempfile::TempDir>,
 }
 
 pub type Answered = Result<Json, ToolError>;

@@ -1,12 +1,13 @@
 use std::collections::BTreeSet;
 
 use sedge_plugin::prelude::*;
+use serde_json::json;
 
 use crate::harness::home::{Home, Instance, Part};
 use crate::harness::node::{Stage, World};
 
 fn out() -> [Instance; 1] {
-    [Instance::new(Part::Out, "out")]
+    [Instance::new(Part::Out, "out").grant(json!({ "tools": ["shelf_put"] }))]
 }
 
 /// Waits until so many different readings were put on the shelf, and tells all that were, in their order.

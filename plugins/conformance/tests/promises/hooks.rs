@@ -74,8 +74,14 @@ pub async fn a_step_that_fails_breaks_or_hangs_lets_pass(home: &'static dyn Home
     stage.reaches("guard", State::BackingOff).await;
     stage.reaches("guard", State::Running).await;
     assert_eq!(stage.call("target", json!({ "step": "hangs" })).await.unwrap(), json!({ "step": "hangs" }));
-    stage.reaches("guard", State::Running).await;
-    let marked = stage.call("target", json!({ "step": "mark" })).await.unwrap();
+    // Whatever had to be done about it: it is a step again.
+    let marked = loop {
+        let marked = stage.call("target", json!({ "step": "mark" })).await.unwrap();
+        if !marked["trail"].is_null() {
+            break marked;
+        }
+        tokio::task::yield_now().await;
+    };
     assert_eq!(marked["trail"], json!(["guard"]));
     stage.stop().await;
 }

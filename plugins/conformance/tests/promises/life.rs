@@ -118,18 +118,16 @@ pub async fn one_that_breaks_is_restarted_and_the_others_never_notice(home: &'st
     stage.stop().await;
 }
 
-pub async fn one_that_hangs_is_ended_and_restarted(home: &'static dyn Home) {
+pub async fn one_that_hangs_is_ended_and_serves_again(home: &'static dyn Home) {
     let world = World::new(home);
     let stuck = Instance::probe("stuck").hears(&["pre_tool_execute"]);
-    let mut stage = world.start(&[stuck, Instance::probe("calm")]).await;
+    let stage = world.start(&[stuck, Instance::probe("calm")]).await;
     // Whoever waits for it waits no longer than it may take.
     assert_eq!(stage.call("target", json!({ "step": "hangs" })).await.unwrap(), json!({ "step": "hangs" }));
-    let status = stage.reaches("stuck", State::BackingOff).await;
-    let said = status.reason.unwrap_or_default();
-    assert!(said.contains("hung"), "{said}");
-    let status = stage.reaches("stuck", State::Running).await;
-    assert_eq!(status.restarts, 1);
-    assert_eq!(stage.state_of("stuck").await["setups"], 2);
+    // Some can be ended where they wait, others have to be started anew; meanwhile they are skipped.
+    while stage.call("target", json!({ "step": "mark" })).await.unwrap()["trail"].is_null() {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(stage.state_of("calm").await["setups"], 1);
     stage.stop().await;
 }

@@ -16,6 +16,7 @@
 //!
 //! [entry]
 //! command = ["python3", "main.py"]  # or: wasm = "pump.wasm"
+//! stdio = false                     # true: speaks over its standard input and output
 //!
 //! [settings]
 //! schema = "schema/settings.json"   # or a table
@@ -97,6 +98,9 @@ pub struct Declaration {
     /// How it is started; nothing for a plugin that brings only words, or is compiled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Entry>,
+    /// Of a command: the node is found at the standard input and output, where a language cannot reach file descriptor 3.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stdio: bool,
     /// The tools that it offers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<DeclaredTool>,
@@ -200,6 +204,7 @@ impl Declaration {
         Self {
             info,
             entry: None,
+            stdio: false,
             tools: Vec::new(),
             settings: None,
             requests: Requests::default(),

@@ -34,7 +34,7 @@ static KEYS: LazyLock<Option<Schema>> = LazyLock::new(|| {
 struct Keys {
     plugin: PluginInfo,
     #[serde(default)]
-    entry: Option<Entry>,
+    entry: Option<EntryKeys>,
     #[serde(default)]
     tool: Vec<ToolKeys>,
     #[serde(default)]
@@ -47,6 +47,14 @@ struct Keys {
     python: Option<PythonNeeds>,
     #[serde(default)]
     command: Vec<Command>,
+}
+
+#[derive(Deserialize)]
+struct EntryKeys {
+    command: Option<Vec<String>>,
+    wasm: Option<String>,
+    #[serde(default)]
+    stdio: bool,
 }
 
 #[derive(Deserialize)]
@@ -122,10 +130,14 @@ impl Check<'_> {
                     let ToolKeys { name, description, title, annotations, timeout } = keys;
                     DeclaredTool { name, description, input, output, title, annotations, timeout }
                 });
+                let stdio = entry.as_ref().is_some_and(|entry| entry.stdio);
+                let entry =
+                    entry.and_then(|keys| keys.command.map(Entry::Command).or(keys.wasm.map(Entry::Wasm)));
                 requests.topics.extend(hook.iter().map(|hook| hook.topic.clone()));
                 Some(Declaration {
                     info: plugin,
                     entry,
+                    stdio,
                     tools: tools.collect(),
                     settings,
                     requests,
@@ -215,6 +227,10 @@ impl Check<'_> {
         self.exactly_one("/entry", &["command", "wasm"]);
         if self.string("/entry/command/0").is_some_and(|program| program.trim().is_empty()) {
             self.at_value("/entry/command/0", "expected the name of a program, found nothing");
+        }
+        let has = |key: &str| self.document.value.pointer(key).is_some();
+        if has("/entry/stdio") && !has("/entry/command") {
+            self.at_value("/entry/stdio", "expected a `command` beside it, found none");
         }
         if let Some(wasm) = self.string("/entry/wasm") {
             match text::inside(self.folder, &wasm) {
