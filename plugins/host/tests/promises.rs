@@ -12,6 +12,8 @@ mod listing;
 mod manifest;
 #[path = "promises/never.rs"]
 mod never;
+#[path = "promises/process.rs"]
+mod process;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -91,12 +91,16 @@ fn a_manifest_needs_one_entry_of_one_kind() {
         said("[entry]").ends_with("plugin.toml:6:1: expected exactly one of `command`, `wasm`, found none")
     );
     assert!(said("[entry]\ncommand = ['']").contains("expected the name of a program"));
+    assert!(said("[entry]\nstdio = true").ends_with(":7:9: expected a `command` beside it, found none"));
     assert!(said("[entry]\nwasm = 'no.wasm'").contains(":7:8: `no.wasm` cannot be read"));
     let folder = Folder::new();
     folder.write("pump/x.wasm", "");
     let text = manifest_of("pump") + "[entry]\nwasm = 'x.wasm'";
     let pump = parse(&folder.path("pump"), text.as_bytes()).expect("no mistakes");
     assert_eq!(pump.entry, Some(Entry::Wasm("x.wasm".into())));
+    let text = manifest_of("pump") + "[entry]\ncommand = ['./run']\nstdio = true";
+    let pump = parse(&folder.path("pump"), text.as_bytes()).expect("no mistakes");
+    assert_eq!((pump.entry, pump.stdio), (Some(Entry::Command(vec!["./run".into()])), true));
 }
 
 #[test]
