@@ -39,6 +39,7 @@ pub mod manifest;
 mod mistake;
 pub mod outside;
 pub mod process;
+pub mod wasm;
 
 pub use check::check;
 pub use listing::{Cache, Found, Listing, Origin, Place, Shadow, discover};

@@ -8,12 +8,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use sedge_plugin::{ToolError, ToolErrorCode};
-use sedge_protocol::{Call, ToNode, ToPlugin, Why};
-use serde_json::Value as Json;
+use sedge_plugin::{PluginError, ToolError, ToolErrorCode};
+use serde_json::{Value as Json, json};
 
 use crate::executor::Stuck;
-use crate::guest::Guest;
+use crate::guest::{Guest, Welcome, why};
 use crate::link::Link;
 use crate::session::Session;
 
@@ -30,6 +29,7 @@ pub mod bindings {
     });
 }
 
+mod call;
 #[cfg(target_family = "wasm")]
 mod imports;
 
@@ -58,17 +58,17 @@ impl Component {
     /// Told a `Welcome`, answers a `Ready` or a `Failed`.
     pub fn start(&mut self, welcome: &str) -> String {
         let executor = self.session.executor.clone();
-        let said = match serde_json::from_str::<ToPlugin>(welcome) {
-            Ok(welcome) => executor.block_on(self.session.start(welcome)).unwrap_or_else(|Stuck| {
-                let message = "its set-up waits for what cannot come".into();
-                ToNode::Failed { why: Why::Failed, message }
-            }),
-            Err(error) => ToNode::Failed {
-                why: Why::Failed,
-                message: format!("the node's welcome makes no sense: {error}"),
-            },
+        let welcome =
+            serde_json::from_str::<Json>(welcome).map_err(|error| format!("the node's welcome: {error}"));
+        let welcome = welcome.and_then(Welcome::try_from);
+        let started = executor
+            .block_on(self.session.start(welcome))
+            .unwrap_or_else(|Stuck| Err(PluginError::failed("its set-up waits for what cannot come")));
+        let said = match started {
+            Ok(ready) => json!({ "type": "ready", "tools": ready.tools, "every_ms": ready.every_ms() }),
+            Err(error) => json!({ "type": "failed", "why": why(&error), "message": error.to_string() }),
         };
-        text(&said)
+        said.to_string()
     }
 
     /// Answers a `Call`.
@@ -78,13 +78,14 @@ impl Component {
     pub fn call(&mut self, call: &str) -> Result<String, String> {
         let open = Arc::new(AtomicBool::new(true));
         let executor = self.session.executor.clone();
-        let answer: Result<Json, ToolError> = match serde_json::from_str::<Call>(call) {
+        let read = serde_json::from_str(call).map_err(|error| error.to_string()).and_then(call::read);
+        let answer = match read {
             Ok(call) => executor.block_on(self.session.call(0, call, &open)).unwrap_or_else(|Stuck| {
                 Err(ToolError::new(ToolErrorCode::Internal, "the plugin waits for what cannot come"))
             }),
             Err(error) => Err(ToolError::new(ToolErrorCode::BadRequest, format!("the call: {error}"))),
         };
-        answer.map(|result| text(&result)).map_err(|error| text(&error))
+        answer.map(|result| result.to_string()).map_err(|error| text(&error))
     }
 
     /// Hears a message of an observed topic.

@@ -83,6 +83,9 @@ mod log;
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod process;
+#[cfg(not(unix))]
+#[path = "no_process.rs"]
+mod process;
 mod session;
 
 pub use guest::Guest;
@@ -92,7 +95,6 @@ pub use link::Link;
 pub use log::log;
 
 /// Runs a plugin at the node that has started this process. Its settings are its arguments.
-#[cfg(unix)]
 pub fn plugin<P>() -> std::process::ExitCode
 where
     P: sedge_plugin::Plugin<Args: serde::de::DeserializeOwned>,
@@ -102,7 +104,6 @@ where
 
 /// Runs a driver of a device on I2C at the node that has started this process. Its version is the manifest's:
 /// `env!("CARGO_PKG_VERSION")`.
-#[cfg(unix)]
 pub fn sensor<S>(version: &str) -> std::process::ExitCode
 where
     S: sedge_plugin::Sensor<Device = sedge_plugin::I2cDevice>,
@@ -111,7 +112,6 @@ where
 }
 
 /// Runs a processor at the node that has started this process. Its version is the manifest's: `env!("CARGO_PKG_VERSION")`.
-#[cfg(unix)]
 pub fn processor<P: sedge_plugin::Processor>(version: &str) -> std::process::ExitCode {
     process::main(Guest::processor::<P>(version))
 }

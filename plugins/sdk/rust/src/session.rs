@@ -2,17 +2,16 @@
 //!
 //! It must not run two handlers at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use sedge_plugin::tool::Progress;
-use sedge_plugin::{Context, PluginError, ToolError};
-use sedge_protocol::{Call, HelloMessage, ToNode, ToPlugin};
+use sedge_plugin::{PluginError, ToolError};
+use sedge_protocol::{Call, HelloMessage};
 use serde_json::Value as Json;
 
 use crate::executor::Executor;
-use crate::guest::{Guest, Home, Runs, Welcome, failed};
-use crate::host::Outward;
+use crate::guest::{Guest, Home, Ready, Runs, TellMetrics, Welcome};
 use crate::link::{Level, Link, Parker};
 
 /// Events in a row that may fail. As in a node: then it is to be started anew.
@@ -23,7 +22,7 @@ pub(crate) struct Session {
     link: Arc<dyn Link>,
     hello: HelloMessage,
     runs: Box<dyn Runs>,
-    host: Option<Arc<Outward>>,
+    metrics: Arc<OnceLock<TellMetrics>>,
     is_set_up: bool,
     failures: u32,
 }
@@ -32,29 +31,24 @@ impl Session {
     pub(crate) fn new(guest: Guest, link: Arc<dyn Link>) -> Self {
         let executor = Executor::new(Arc::new(Parker(link.clone())), link.clock());
         let Guest { hello, runs } = guest;
-        Self { executor, link, hello, runs, host: None, is_set_up: false, failures: 0 }
+        Self { executor, link, hello, runs, metrics: Arc::default(), is_set_up: false, failures: 0 }
     }
 
     pub(crate) fn hello(&self) -> HelloMessage {
         self.hello.clone()
     }
 
-    /// Sets it up: [`ToNode::Ready`] or [`ToNode::Failed`].
-    pub(crate) async fn start(&mut self, welcome: ToPlugin) -> ToNode {
-        let welcome = match Welcome::try_from(welcome) {
-            Ok(welcome) => Arc::new(welcome),
-            Err(why) => return failed(&PluginError::Settings(why.into())),
+    /// Sets it up.
+    pub(crate) async fn start(&mut self, welcome: Result<Welcome, String>) -> Result<Ready, PluginError> {
+        let home = Home {
+            link: self.link.clone(),
+            executor: self.executor.clone(),
+            welcome: Arc::new(welcome.map_err(|why| PluginError::Settings(why.into()))?),
+            metrics: self.metrics.clone(),
         };
-        let host = Outward::new(self.link.clone(), self.executor.clone(), welcome.clone());
-        let ctx = Context::new(welcome.id.clone(), host.clone());
-        self.host = Some(host);
-        match self.runs.start(Home { ctx, link: self.link.clone(), welcome }).await {
-            Ok(ready) => {
-                self.is_set_up = true;
-                ready.into()
-            }
-            Err(error) => failed(&error),
-        }
+        let ready = self.runs.start(home).await?;
+        self.is_set_up = true;
+        Ok(ready)
     }
 
     /// Answers a call. How far it is, is told while `open`.
@@ -102,8 +96,8 @@ impl Session {
     }
 
     pub(crate) fn tell_metrics(&self, last: bool) {
-        if let Some(host) = &self.host {
-            host.tell_metrics(last);
+        if let Some(tell) = self.metrics.get() {
+            tell(last);
         }
     }
 }

@@ -6,18 +6,22 @@ mod hooks;
 mod plugin;
 mod processor;
 mod sensor;
+mod welcome;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sedge_plugin::tool::Progress;
 use sedge_plugin::{
-    BoxFuture, Context, I2cDevice, Id, Plugin, PluginError, Processor, Sensor, Tool, ToolError, ToolErrorCode,
+    BoxFuture, Context, I2cDevice, Plugin, PluginError, Processor, Sensor, Tool, ToolError, ToolErrorCode,
 };
-use sedge_protocol::{API, Call, Encoding, HelloMessage, PROTOCOL, SensorWelcome, ToNode, ToPlugin, Why};
+use sedge_protocol::{Call, Encoding, HelloMessage, PROTOCOL, Why};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+pub(crate) use self::welcome::Welcome;
+use crate::executor::Executor;
+use crate::host::Outward;
 use crate::link::Link;
 
 /// What is run: made of one type, of any of the three sorts.
@@ -66,11 +70,25 @@ pub(crate) trait Runs: Send {
     fn event(&mut self, topic: String, message: Json) -> BoxFuture<'_, Result<(), PluginError>>;
 }
 
+/// Tells the metrics of a plugin; for the last time, where that is said.
+pub(crate) type TellMetrics = Box<dyn Fn(bool) + Send + Sync>;
+
 /// What a plugin is set up with.
 pub(crate) struct Home {
-    pub(crate) ctx: Context,
     pub(crate) link: Arc<dyn Link>,
+    pub(crate) executor: Arc<Executor>,
     pub(crate) welcome: Arc<Welcome>,
+    pub(crate) metrics: Arc<OnceLock<TellMetrics>>,
+}
+
+impl Home {
+    /// Its context. A driver needs none, and a component of one does not carry what stands behind it.
+    fn context(&self) -> Context {
+        let host = Outward::new(self.link.clone(), self.executor.clone(), self.welcome.clone());
+        let metrics = host.clone();
+        let _ = self.metrics.set(Box::new(move |last| metrics.tell_metrics(last)));
+        Context::new(self.welcome.id.clone(), host)
+    }
 }
 
 /// What it says once it is set up.
@@ -80,51 +98,19 @@ pub(crate) struct Ready {
     pub(crate) every: Option<Duration>,
 }
 
-impl From<Ready> for ToNode {
-    fn from(ready: Ready) -> Self {
-        let ms = |every: Duration| u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
-        Self::Ready { tools: ready.tools, every_ms: ready.every.map(ms) }
+impl Ready {
+    pub(crate) fn every_ms(&self) -> Option<u64> {
+        self.every.map(|every| u64::try_from(every.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-/// What a node says of the instance: [`ToPlugin::Welcome`].
-#[derive(Debug)]
-pub(crate) struct Welcome {
-    pub(crate) id: Id,
-    pub(crate) settings: Json,
-    pub(crate) data_dir: Option<String>,
-    pub(crate) sensor: Option<SensorWelcome>,
-    pub(crate) config: Arc<Json>,
-}
-
-impl TryFrom<ToPlugin> for Welcome {
-    type Error = String;
-
-    fn try_from(message: ToPlugin) -> Result<Self, String> {
-        let ToPlugin::Welcome { protocol, api, id, settings, data_dir, sensor, config, .. } = message else {
-            return Err("the node's first message is no welcome".into());
-        };
-        for (what, theirs, ours) in [("protocol", protocol, PROTOCOL), ("topics", api, API)] {
-            if theirs.major != ours.major {
-                return Err(format!(
-                    "the node speaks {what} {theirs}, this plugin {ours}: build it with an SDK that speaks {}",
-                    theirs.major
-                ));
-            }
-        }
-        let config = Arc::new(config.unwrap_or_default());
-        Ok(Self { id, settings, data_dir, sensor, config })
-    }
-}
-
-/// Why it could not be set up, as the protocol says it.
-pub(crate) fn failed(error: &PluginError) -> ToNode {
-    let why = match error {
+/// What it means for trying again that it could not be set up.
+pub(crate) fn why(error: &PluginError) -> Why {
+    match error {
         PluginError::Settings(_) => Why::Settings,
         PluginError::Unmet(_) => Why::Unmet,
         PluginError::Failed(_) => Why::Failed,
-    };
-    ToNode::Failed { why, message: error.to_string() }
+    }
 }
 
 /// The settings as the type that a plugin wants. One that has none may want `()`, or a struct.

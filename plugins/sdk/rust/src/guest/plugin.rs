@@ -34,10 +34,11 @@ impl<P: Plugin<Args: DeserializeOwned>> Runs for Plugged<P> {
         Box::pin(async move {
             let args: P::Args = settings(&home.welcome.settings)?;
             let mut hooks = Subscriptions::default();
-            P::hooks(&mut hooks, &args, &home.ctx);
+            let ctx = home.context();
+            P::hooks(&mut hooks, &args, &ctx);
             self.hooks = hooks.finish()?;
-            let id = home.ctx.id().clone();
-            let plugin = self.plugin.insert(P::setup(&args, home.ctx).await?);
+            let id = ctx.id().clone();
+            let plugin = self.plugin.insert(P::setup(&args, ctx).await?);
             let mut tools = self.hooks.tools.map(|(offer, _)| offer(plugin)).unwrap_or_default();
             self.names = declare(&mut tools, &id, P::MANIFEST.name);
             Ok(Ready { tools, every: plugin.every() })

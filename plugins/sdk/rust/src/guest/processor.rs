@@ -32,7 +32,7 @@ impl<P: Processor> Runs for Processes<P> {
     fn start<'a>(&'a mut self, home: Home) -> BoxFuture<'a, Result<Ready, PluginError>> {
         Box::pin(async move {
             settings::<P::Config>(&home.welcome.settings)?;
-            self.made = Some((ProcessorKind::of::<P>().make)(&home.welcome.settings, &home.ctx)?);
+            self.made = Some((ProcessorKind::of::<P>().make)(&home.welcome.settings, &home.context())?);
             Ok(Ready::default())
         })
     }

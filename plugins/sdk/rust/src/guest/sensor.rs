@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use sedge_plugin::tool::Progress;
 use sedge_plugin::{
-    Annotations, BoxFuture, BusError, Context, Driver, Frame, I2cDevice, Name, Operation, PluginError,
-    Sensor, SensorError, SensorKind, Tool, ToolError,
+    Annotations, BoxFuture, BusError, Driver, Frame, I2cDevice, Name, Operation, PluginError, Sensor,
+    SensorError, SensorKind, Tool, ToolError,
 };
 use sedge_plugin::{Attachment, chain};
 use sedge_protocol::{Call, frame};
 use serde_json::{Value as Json, json};
 
 use super::{Home, Ready, Runs, cannot, describe, settings};
+use crate::executor::Executor;
 use crate::link::{self, Link};
 
 /// The label of the device that a sensor's own section names.
@@ -28,7 +29,7 @@ pub(super) struct Sensing<S> {
 }
 
 struct SetUp {
-    ctx: Context,
+    executor: Arc<Executor>,
     link: Arc<dyn Link>,
     address: u8,
     settings: Json,
@@ -43,7 +44,7 @@ impl<S> Default for Sensing<S> {
 impl<S: Sensor<Device = I2cDevice>> Runs for Sensing<S> {
     fn start<'a>(&'a mut self, home: Home) -> BoxFuture<'a, Result<Ready, PluginError>> {
         Box::pin(async move {
-            let Home { ctx, link, welcome } = home;
+            let Home { executor, link, welcome, .. } = home;
             settings::<S::Config>(&welcome.settings)?;
             let address = welcome.sensor.as_ref().and_then(|sensor| sensor.address);
             let Some(address) = address else {
@@ -53,7 +54,7 @@ impl<S: Sensor<Device = I2cDevice>> Runs for Sensing<S> {
             let settings = welcome.settings.clone();
             let tools = S::OPERATIONS.iter().filter_map(|operation| tool::<S>(operation, &settings));
             let ready = Ready { tools: tools.collect(), every: None };
-            self.set_up = Some(SetUp { ctx, link, address, settings });
+            self.set_up = Some(SetUp { executor, link, address, settings });
             Ok(ready)
         })
     }
@@ -105,7 +106,7 @@ impl<S: Sensor<Device = I2cDevice>> Sensing<S> {
     async fn read(&mut self) -> Result<Json, SensorError> {
         let wait = self.open()?.start()?;
         if let (Some(time), Some(set_up)) = (wait, &self.set_up) {
-            set_up.ctx.sleep(time).await;
+            set_up.executor.sleep(time).await;
         }
         let mut frame = Frame::default();
         self.open()?.read(&mut frame)?;

@@ -18,10 +18,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use sedge_plugin::{ToolError, ToolErrorCode};
+use sedge_plugin::{PluginError, ToolError, ToolErrorCode};
 use sedge_protocol::{FD_VARIABLE, ToNode};
 
-use crate::guest::Guest;
+use crate::guest::{Guest, Ready, Welcome, why};
 use crate::session::Session;
 use inbox::{Inbox, Turn};
 use wire::Wire;
@@ -102,12 +102,9 @@ async fn serve(session: &mut Session, wire: &Wire, inbox: &Inbox) -> Ended {
     loop {
         match inbox.next().await {
             Turn::Welcome(welcome) => {
-                let said = session.start(*welcome).await;
-                let failed = match &said {
-                    ToNode::Failed { message, .. } => Some(message.clone()),
-                    _ => None,
-                };
-                if let Err(error) = wire.send(&said) {
+                let started = session.start(Welcome::try_from(*welcome)).await;
+                let failed = started.as_ref().err().map(ToString::to_string);
+                if let Err(error) = wire.send(&said(started)) {
                     return Ended::Gone(error.message);
                 }
                 if let Some(why) = failed {
@@ -137,6 +134,13 @@ async fn serve(session: &mut Session, wire: &Wire, inbox: &Inbox) -> Ended {
             }
             Turn::End(why) => return Ended::Gone(why),
         }
+    }
+}
+
+fn said(started: Result<Ready, PluginError>) -> ToNode {
+    match started {
+        Ok(ready) => ToNode::Ready { every_ms: ready.every_ms(), tools: ready.tools },
+        Err(error) => ToNode::Failed { why: why(&error), message: error.to_string() },
     }
 }
 
