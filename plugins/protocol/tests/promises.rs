@@ -6,3 +6,5 @@ mod codec;
 mod every;
 #[path = "promises/golden.rs"]
 mod golden;
+#[path = "promises/readme.rs"]
+mod readme;

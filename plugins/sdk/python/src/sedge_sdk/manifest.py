@@ -73,15 +73,18 @@ class Manifest:
                 raise ManifestError(f"{file}: {error}") from error
         return value if isinstance(value, dict) else None
 
+    def input(self, name: str) -> Dict[str, Any]:
+        """The schema of a tool's arguments: of one that says nothing, that it takes none."""
+        declared = self.schema(self.tools[name].get("input"))
+        return {"type": "object", "properties": {}, "additionalProperties": False} if declared is None else declared
+
     def tool(self, name: str, mark: ToolMark) -> Dict[str, Any]:
         """A tool as it is told to the node: in the manifest's words, where they fit the method."""
         own = mark.to_wire()
         declared = self.tools.get(name)
         if declared is None:
             return own
-        input = self.schema(declared.get("input"))
-        if input is None:
-            input = {"type": "object", "properties": {}, "additionalProperties": False}
+        input = self.input(name)
         quarrel = mark.signature.quarrel(input)
         if quarrel is not None:
             raise ManifestError(f"the tool `{name}`: {quarrel}; `python3 -m sedge_sdk manifest` writes it")

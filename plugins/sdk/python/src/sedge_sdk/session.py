@@ -57,6 +57,8 @@ class Session:
         self._methods = tools_of(plugin)
         self._topics = topics_of(plugin)
         self.error: Optional[str] = None
+        #: Ends with the line.
+        self.reader: Optional[threading.Thread] = None
         self.plugin: Plugin
 
     def run(self) -> int:
@@ -67,7 +69,8 @@ class Session:
             self.plugin = self._make(welcome)
             handler = LogHandler(self._channel, self.plugin.log.name)
             (self._logger or self.plugin.log).addHandler(handler)
-            threading.Thread(target=self._read, name="sedge-reader", daemon=True).start()
+            self.reader = threading.Thread(target=self._read, name="sedge-reader", daemon=True)
+            self.reader.start()
             return self._live()
         except NodeGone:
             return 0 if self.error is None else 1

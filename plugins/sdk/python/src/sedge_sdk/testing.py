@@ -3,7 +3,10 @@
     with FakeNode(Attic, settings={"port": "/dev/ttyUSB0"}) as node:
         assert node.read() == {"temperature": 21.5}
 
-The plugin runs on a thread of its own; every message is encoded and decoded as on a real line. What a manifest asks for is granted
+    with FakeNode(Path("plugins/examples/sh-uptime")) as node:  # of any language, as a process
+        assert node.read()["uptime"] > 0
+
+A class runs on a thread of its own; every message is encoded and decoded as on a real line. What a manifest asks for is granted
 unless the test grants something else. Nothing waits for ever: an answer that does not come within ``timeout`` fails the test.
 """
 
@@ -11,15 +14,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import select
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 from fnmatch import fnmatchcase
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 from urllib.parse import urlsplit
@@ -30,7 +37,7 @@ from .manifest import Manifest
 from .plugin import Plugin, Processor, Sensor, Validator
 from .session import Session
 from .values import Reading, Step
-from .wire import CREDIT, IN_FLIGHT, MAX_MESSAGE, Channel, Message
+from .wire import CREDIT, FD_VARIABLE, IN_FLIGHT, MAX_MESSAGE, Channel, Message
 
 __all__ = ["FakeI2c", "FakeNode", "SetupFailed"]
 
@@ -115,7 +122,7 @@ class FakeNode:
 
     def __init__(
         self,
-        plugin: Type[Plugin],
+        plugin: Union[Type[Plugin], str, Path],
         settings: Optional[Mapping[str, Any]] = None,
         *,
         id: str = "test",
@@ -131,7 +138,7 @@ class FakeNode:
         encoding: str = "json",
         timeout: float = 30.0,
     ) -> None:
-        self.manifest = Manifest.beside(plugin)
+        self.manifest = Manifest.beside(plugin) if isinstance(plugin, type) else Manifest.read(Path(plugin))
         self.id = id
         self.timeout = timeout
         #: What it holds.
@@ -172,27 +179,77 @@ class FakeNode:
         self._state: Optional[Message] = None
         self._pongs: List[int] = []
         self._credit = 0
-        self._data: Optional[str] = None
+        self._is_stopped = False
+        #: A directory of the plugin's own, where that is granted.
+        self.data_dir: Optional[Path] = None
+        self._line: Optional[socket.socket] = None
+        self._end: Callable[[], None] = lambda: None
 
     # Its life.
 
     def __enter__(self) -> FakeNode:
-        here, there = socket.socketpair()
-        self._sockets = (here, there)
-        self._channel = Channel(here.fileno(), here.fileno())
-        logger = logging.getLogger(f"sedge.{self.id}")
-        logger.propagate = False
-        logger.setLevel(logging.DEBUG)
-        plugins = Channel(there.fileno(), there.fileno())
-        self._session = Session(self._plugin, plugins, self.manifest)
-        self._thread = threading.Thread(target=self._session.run, name="plugin", daemon=True)
-        self._thread.start()
+        self._line, there = socket.socketpair()
+        self._channel = Channel(self._line.fileno(), self._line.fileno())
+        if isinstance(self._plugin, type):
+            self._run_class(self._plugin, there)
+        else:
+            self._run_program(there)
         try:
             self._start()
         except BaseException:
             self._close()
             raise
         return self
+
+    def _run_class(self, plugin: Type[Plugin], line: socket.socket) -> None:
+        logger = logging.getLogger(f"sedge.{self.id}")
+        logger.propagate = False
+        logger.setLevel(logging.DEBUG)
+        self._session = Session(plugin, Channel(line.fileno(), line.fileno()), self.manifest)
+
+        def run() -> None:
+            self._session.run()
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+        def end() -> None:
+            # Nobody may read from a descriptor that will soon be another one's.
+            for one in (thread, self._session.reader):
+                if one is not None:
+                    one.join(self.timeout)
+                    if one.is_alive():
+                        raise AssertionError("the plugin has not ended")
+            line.close()
+
+        thread = threading.Thread(target=run, name="plugin", daemon=True)
+        thread.start()
+        self._end = end
+
+    def _run_program(self, line: socket.socket) -> None:
+        """As a node does: in its folder, with the line at file descriptor 3 and hardly any environment."""
+        assert self.manifest is not None
+        command = [str(word) for word in (self.manifest.data.get("entry") or {}).get("command") or []]
+        command = [word.replace("{python}", sys.executable) for word in command]
+        move = "import os, sys; n = int(sys.argv[1]); os.dup2(n, 3); n == 3 or os.close(n); os.execvp(sys.argv[2], sys.argv[2:])"
+        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        process = subprocess.Popen(
+            [sys.executable, "-c", move, str(line.fileno()), *command],
+            cwd=self.manifest.folder,
+            env={**kept, FD_VARIABLE: "3"},
+            pass_fds=[line.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+        line.close()
+
+        def end() -> None:
+            try:
+                process.wait(self.timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise AssertionError("the plugin has not ended") from None
+
+        self._end = end
 
     def _start(self) -> None:
         self.wait_for(lambda: bool(self.hello), "hello")
@@ -201,7 +258,7 @@ class FakeNode:
             "type": "welcome",
             "protocol": "1.0",
             "api": "1.0",
-            "encoding": self._encoding if self._encoding in self.hello["encodings"] else "json",
+            "encoding": self._encoding if self._encoding in self.hello.get("encodings", ()) else "json",
             "features": [],
             "id": self.id,
             "plugin": self.hello["plugin"],
@@ -211,11 +268,11 @@ class FakeNode:
             "limits": {"message": MAX_MESSAGE, "in_flight": IN_FLIGHT, "memory": 64 << 20, "start_ms": 10_000},
         }
         if self.grants.get("data"):
-            self._data = tempfile.mkdtemp(prefix="sedge-")
-            welcome["data_dir"] = self._data
+            self.data_dir = Path(tempfile.mkdtemp(prefix="sedge-"))
+            welcome["data_dir"] = str(self.data_dir)
         if self.grants.get("config"):
             welcome["config"] = dict(self._config or {})
-        if issubclass(self._plugin, Sensor):
+        if self._is("sensor", Sensor):
             welcome["sensor"] = {"every_ms": 10_000, **self._sensor_of_manifest(), **self._sensor}
         self.send(welcome)
         self._channel.encoding = welcome["encoding"]
@@ -223,8 +280,27 @@ class FakeNode:
         state = self._state or {}
         if state["type"] == "failed":
             raise SetupFailed(state["why"], state["message"])
-        self.tools = {one["name"]: one for one in state["tools"]}
-        self.every = state["every_ms"] / 1000 if "every_ms" in state else None
+        self.tools = {one["name"]: one for one in state.get("tools", ())}
+        self.every = state["every_ms"] / 1000 if state.get("every_ms") is not None else None
+        lies = self._lies()
+        if lies:
+            raise SetupFailed("settings", "its tools are not those of its manifest: " + "; ".join(lies))
+
+    def _lies(self) -> List[str]:
+        if self.manifest is None or not self.manifest.is_whole:
+            return []
+        declared = self.manifest.tools
+        lies = [f"it offers `{name}`, which is not in its manifest" for name in self.tools if name not in declared]
+        lies += [f"it does not offer `{name}`, which is in its manifest" for name in declared if name not in self.tools]
+        for name in declared.keys() & self.tools.keys():
+            if self.tools[name]["input_schema"] != self.manifest.input(name):
+                lies.append(f"`{name}` takes other arguments than its manifest says")
+        return lies
+
+    def _is(self, category: str, base: Type[Plugin]) -> bool:
+        if isinstance(self._plugin, type):
+            return issubclass(self._plugin, base)
+        return self.manifest is not None and self.manifest.category == category
 
     def _sensor_of_manifest(self) -> Dict[str, Any]:
         addresses = ((self.manifest.data.get("sensor") or {}) if self.manifest else {}).get("addresses")
@@ -234,25 +310,37 @@ class FakeNode:
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         try:
-            if kind is None and self._thread.is_alive():
+            if kind is None and not self._is_stopped:
                 self.stop()
         finally:
             self._close()
 
     def stop(self) -> None:
         """Stops it, as a node does."""
+        self._is_stopped = True
         self._begin({"do": "stop", "grace_ms": 5000}).result()
-        self._thread.join(self.timeout)
+        self._end()
+
+    def vanish(self) -> None:
+        """Is gone, without a word. Fails where the plugin does not end by itself."""
+        self._is_stopped = True
+        assert self._line is not None
+        self._line.shutdown(socket.SHUT_RDWR)
+        self._end()
 
     def _close(self) -> None:
-        for one in self._sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        self._thread.join(self.timeout)
-        for one in self._sockets:
-            one.close()
-        if self._data is not None:
-            shutil.rmtree(self._data, ignore_errors=True)
+        assert self._line is not None
+        with contextlib.suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
+        self._line.close()
+        try:
+            self._end()
+        finally:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        if self.data_dir is not None:
+            shutil.rmtree(self.data_dir, ignore_errors=True)
 
     # What a node asks of a plugin.
 
@@ -304,8 +392,8 @@ class FakeNode:
 
     def _may_hear(self, topic: str) -> None:
         manifest = self.manifest
-        by_section = {Processor: "process", Validator: "validate"}
-        if any(issubclass(self._plugin, one) and topic == name for one, name in by_section.items()):
+        by_section = [("processor", Processor, "process"), ("validator", Validator, "validate")]
+        if any(self._is(category, base) and topic == name for category, base, name in by_section):
             return
         if manifest is not None and manifest.is_whole and topic not in manifest.hooks:
             raise AssertionError(f"plugin.toml has no [[hook]] with topic = {topic!r}: a node would not tell it")
@@ -330,11 +418,11 @@ class FakeNode:
             if message is not None:
                 self._heard(message)
                 continue
-            ready, _, _ = select.select([self._sockets[0]], [], [], max(0.0, end - time.monotonic()))
+            ready, _, _ = select.select([self._channel], [], [], max(0.0, end - time.monotonic()))
             if not ready:
                 raise AssertionError(f"the plugin has been waited for in vain: {what}")
             if not self._channel.fill():
-                error = self._session.error or "its thread has ended"
+                error = (isinstance(self._plugin, type) and self._session.error) or "it has ended"
                 raise AssertionError(f"the plugin is gone, {what} was waited for: {error}")
 
     # What it says.
@@ -350,7 +438,7 @@ class FakeNode:
                 self._calls[message["id"]].answer = message
         elif kind == "progress":
             if message["id"] in self._calls:
-                self._calls[message["id"]].progress.append((message.get("fraction"), message["text"]))
+                self._calls[message["id"]].progress.append((message.get("fraction"), message.get("text", "")))
         elif kind == "log":
             self.logs.append((message["level"], message["text"]))
         elif kind == "credit":
@@ -392,7 +480,7 @@ class FakeNode:
         _granted(self.grants, "tools", ask["tool"])
         if ask["tool"] not in self._functions:
             raise ToolError(f"there is no tool `{ask['tool']}`", "not_found")
-        return self._functions[ask["tool"]](**ask["args"])
+        return self._functions[ask["tool"]](**(ask.get("args") or {}))
 
     def _ask_event(self, ask: Message) -> None:
         self.events.append({word: ask.get(word) for word in ("kind", "severity", "text", "data")})
@@ -428,7 +516,7 @@ class FakeNode:
 
     def _ask_i2c(self, ask: Message) -> Any:
         label = ask["device"]
-        own = label == "device" and issubclass(self._plugin, Sensor)
+        own = label == "device" and self._is("sensor", Sensor)
         if label not in (self.grants.get("i2c") or {}) and not own:
             raise ToolError(f"the device `{label}` was not granted", "denied")
         if label not in self.chips:

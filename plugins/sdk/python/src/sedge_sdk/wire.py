@@ -74,6 +74,10 @@ class Channel:
         self.encoding = "json"
         self.limit = MAX_MESSAGE
 
+    def fileno(self) -> int:
+        """Where messages arrive."""
+        return self._read_fd
+
     def send(self, message: Message) -> None:
         """Raises ``ValueError`` or ``TypeError`` for what cannot be sent, ``OSError`` when nobody is there."""
         data = memoryview(self._encode(message))
