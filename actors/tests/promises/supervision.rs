@@ -407,3 +407,43 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_stands_for_something_ends_with_it_and_not_at_its_next_handler() {
+    struct Stands(Context);
+    impl Plugin for Stands {
+        type Args = ();
+        const MANIFEST: Manifest = Manifest::new("stands", "1.0.0", "Stands for something that ends.");
+        async fn setup(_: &(), ctx: Context) -> Result<Self, PluginError> {
+            let inner = ctx.clone();
+            ctx.spawn(async move {
+                inner.sleep(3 * S).await;
+                inner.fail("it was killed by signal 11");
+                inner.fail("and more");
+            });
+            Ok(Self(ctx))
+        }
+        async fn teardown(&mut self) -> Result<(), PluginError> {
+            self.0.store("torn_down", true).await
+        }
+    }
+    let node = Node::new(node_info("stage"), Arc::new(sedge_actors::TokioClock::default()));
+    let mut states = node.bus().subscribe::<PluginStateChanged>(&id("test"), Options::default());
+    let began = Instant::now();
+    let node = node.start(vec![PluginSpec::new::<Stands>(id("stands"), ())]).await;
+    let failed = loop {
+        let status = states.next().await;
+        if status.state == State::BackingOff {
+            break status;
+        }
+    };
+    assert_eq!((failed.reason.as_deref(), began.elapsed()), (Some("it was killed by signal 11"), 3 * S));
+    loop {
+        let status = states.next().await;
+        if status.state == State::Running {
+            assert_eq!(status.restarts, 1);
+            break;
+        }
+    }
+    node.stop().await;
+}

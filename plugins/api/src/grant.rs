@@ -180,9 +180,9 @@ impl Requests {
     }
 }
 
-/// Whether a grant covers what is asked for: the same text, or a pattern that it fits.
+/// Whether a grant covers what is asked for: the same text, or a pattern that it fits. A star that is asked for fits only a star.
 fn covers(grant: &str, asked: &str) -> bool {
-    grant == asked || (!asked.contains('*') && crate::glob(grant, asked))
+    grant == asked || crate::glob(grant, asked)
 }
 
 fn of<V: Clone>(grants: &BTreeMap<String, V>, is_asked: impl Fn(&str, &V) -> bool) -> BTreeMap<String, V> {
@@ -193,4 +193,33 @@ fn of<V: Clone>(grants: &BTreeMap<String, V>, is_asked: impl Fn(&str, &V) -> boo
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(asked: &[&str], granted: &[&str]) -> (Vec<String>, Vec<String>) {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let requests = Requests { tools: texts(asked), ..Requests::default() };
+        let grants = Grants { tools: texts(granted), ..Grants::default() };
+        (requests.held(&grants).tools.into_iter().collect(), requests.missing(&grants))
+    }
+
+    #[test]
+    fn what_holds_is_the_narrower_of_what_is_asked_for_and_what_is_granted() {
+        for (asked, granted, holds) in [
+            (["pump_set"], ["pump_set"], vec!["pump_set"]),
+            (["pump_set"], ["pump_*"], vec!["pump_set"]),
+            (["pump_*"], ["*"], vec!["pump_*"]),
+            (["pump_*"], ["pump_set"], vec!["pump_set"]),
+            (["*"], ["pump_*"], vec!["pump_*"]),
+            (["pump_set"], ["lamp_*"], vec![]),
+            (["*_set"], ["pump_*"], vec![]),
+        ] {
+            let (held, missing) = held(&asked, &granted);
+            assert_eq!(held, holds, "{asked:?} {granted:?}");
+            assert_eq!(missing.is_empty(), !holds.is_empty(), "{asked:?} {granted:?}");
+        }
+    }
 }

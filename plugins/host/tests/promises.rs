@@ -12,6 +12,8 @@ mod listing;
 mod manifest;
 #[path = "promises/never.rs"]
 mod never;
+#[path = "promises/outside/mod.rs"]
+mod outside;
 #[path = "promises/process.rs"]
 mod process;
 

@@ -101,7 +101,7 @@ impl Calls {
     }
 
     /// Those that the plugin is to be told nobody waits for.
-    pub(super) fn to_cancel(&mut self) -> Vec<u64> {
+    pub(super) fn take_untold(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.untold)
     }
 

@@ -183,7 +183,7 @@ impl Talk {
     }
 
     async fn cancel(&mut self) -> Result<(), String> {
-        let given_up = self.shared.calls().to_cancel();
+        let given_up = self.shared.calls().take_untold();
         for id in given_up {
             self.tell(ToPlugin::Cancel { id }).await?;
         }
