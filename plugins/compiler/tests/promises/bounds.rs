@@ -97,9 +97,9 @@ in_both_ways! {
 
     a_cancelled_call_that_goes_on_is_stopped(options) {
         let mut running = Running::ready(options).await;
-        let call = running.begin("loop", json!({}), 60_000).await;
+        let call = running.begin("loop", json!({}), 600_000).await;
         running.send(ToPlugin::Cancel { id: call }).await;
-        // Before or after it began: both are an end of it.
+        // Before it began it is answered; after that it is stopped.
         match running.next().await {
             None => assert_eq!(
                 running.end().await,
