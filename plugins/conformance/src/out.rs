@@ -28,7 +28,8 @@ pub struct Out {
 impl Plugin for Out {
     type Args = Settings;
     const MANIFEST: Manifest =
-        Manifest::new("probe-out", env!("CARGO_PKG_VERSION"), "Hands readings to a test.").category(Category::Destination);
+        Manifest::new("probe-out", env!("CARGO_PKG_VERSION"), "Hands readings to a test.")
+            .category(Category::Destination);
 
     async fn setup(_: &Settings, ctx: Context) -> Result<Self, PluginError> {
         let cursor = ctx.cursor();

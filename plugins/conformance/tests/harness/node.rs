@@ -41,7 +41,8 @@ impl Web {
 impl HttpClient for Web {
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, HttpError>> {
         self.0.lock().unwrap().push(request.url);
-        let response = Response { status: 200, body: b"high tide".to_vec(), headers: Vec::new(), retry_after: None };
+        let response =
+            Response { status: 200, body: b"high tide".to_vec(), headers: Vec::new(), retry_after: None };
         Box::pin(std::future::ready(Ok(response)))
     }
 }

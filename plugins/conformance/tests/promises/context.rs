@@ -40,7 +40,7 @@ pub async fn what_it_keeps_survives_its_restart_and_the_nodes(home: &'static dyn
 pub async fn a_directory_of_its_own_is_kept(home: &'static dyn Home) {
     let world = World::new(home);
     let attic = attic().grant(json!({ "data": true }));
-    let stage = world.start(&[attic.clone()]).await;
+    let stage = world.start(std::slice::from_ref(&attic)).await;
     assert_eq!(stage.obeys("attic", json!({ "do": "kept" })).await, Json::Null);
     stage.obeys("attic", json!({ "do": "keep", "text": "a letter" })).await;
     stage.stop().await;

@@ -80,7 +80,7 @@ pub async fn a_step_that_fails_breaks_or_hangs_lets_pass(home: &'static dyn Home
         if !marked["trail"].is_null() {
             break marked;
         }
-        tokio::task::yield_now().await;
+        stage.states.next().await;
     };
     assert_eq!(marked["trail"], json!(["guard"]));
     stage.stop().await;
@@ -107,7 +107,8 @@ pub async fn a_failing_observer_is_told_of(home: &'static dyn Home) {
 
 pub async fn a_topic_that_is_not_granted_fails_it_for_good(home: &'static dyn Home) {
     let world = World::new(home);
-    let mut stage = world.start(&[Instance::probe("deaf").wants(&["deliver"]), Instance::probe("calm")]).await;
+    let mut stage =
+        world.start(&[Instance::probe("deaf").wants(&["deliver"]), Instance::probe("calm")]).await;
     let said = stage.reaches("deaf", State::Failed).await.reason.unwrap_or_default();
     assert!(said.contains("`deliver`") && said.contains("grant = { topics = [\"deliver\"] }"), "{said}");
     assert_eq!(stage.status("calm").state, State::Running);

@@ -119,8 +119,10 @@ fn bare(schema: &Json) -> Json {
 }
 
 /// Formats that say what type a number has in Rust.
-const FORMATS: &[&str] =
-    &["int8", "int16", "int32", "int64", "int", "uint8", "uint16", "uint32", "uint64", "uint", "float", "double"];
+const FORMATS: &[&str] = &[
+    "int8", "int16", "int32", "int64", "int", "uint8", "uint16", "uint32", "uint64", "uint", "float",
+    "double",
+];
 
 /// Lies that are told of at once.
 const MOST: usize = 5;

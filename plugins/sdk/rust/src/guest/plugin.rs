@@ -170,7 +170,10 @@ mod tests {
         let tool = |text: &str| Tool::new(name(text), "");
         let mut tools = ["wine_cellar_echo", "wine_cellar", "wine_cellars", "units"].map(tool);
         let names = declare(&mut tools, &Id::new("wine-cellar").unwrap(), "echo-er");
-        assert_eq!(tools.map(|tool| tool.name.to_string()), ["echo_er_echo", "echo_er", "wine_cellars", "units"]);
+        assert_eq!(
+            tools.map(|tool| tool.name.to_string()),
+            ["echo_er_echo", "echo_er", "wine_cellars", "units"]
+        );
         assert_eq!(names[&name("echo_er_echo")], name("wine_cellar_echo"));
         assert_eq!(names.len(), 2);
     }
