@@ -125,7 +125,9 @@ impl Calls {
         self.untold.clear();
         for (_, call) in std::mem::take(&mut self.open) {
             if let Some(reply) = call.reply {
-                let _ = reply.send(Err(ToolError::new(ToolErrorCode::Unavailable, why)));
+                // What it has done of it nobody knows; `unavailable` would say that it was not begun.
+                let code = if call.sent { ToolErrorCode::Failed } else { ToolErrorCode::Unavailable };
+                let _ = reply.send(Err(ToolError::new(code, why)));
             }
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sedge_plugin::journal::Entry;
 use sedge_plugin::topics::Deliver;
-use sedge_plugin::{Context, Cursor, Id, Progress, ToolErrorCode};
+use sedge_plugin::{Context, Cursor, Id, Progress};
 use sedge_protocol::Call;
 use sedge_protocol::topics::Shape;
 use serde_json::Value as Json;
@@ -98,9 +98,7 @@ impl Feed {
                     }
                     return true;
                 }
-                Err(error) if error.code == ToolErrorCode::Unavailable && self.caller.is_over() => {
-                    return false;
-                }
+                Err(_) if self.caller.is_over() => return false,
                 Err(error) => {
                     failed = true;
                     self.ctx.degraded(Some(format!("it does not take its readings, which wait: {error}")));

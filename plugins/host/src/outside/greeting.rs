@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sedge_plugin::{PluginError, Tool};
 use sedge_protocol::{Encoding, HelloMessage, PROTOCOL, ToNode, Why};
+use serde_json::Value as Json;
 
 use crate::manifest::Declaration;
 
@@ -73,10 +74,12 @@ fn lies(declared: &Declaration, offered: &[Tool]) -> Option<String> {
             }
             Some(known) => {
                 let known = Tool::from(known.clone());
-                if known.input_schema != tool.input_schema {
+                if bare(&known.input_schema) != bare(&tool.input_schema) {
                     wrong.push(format!("`{name}` takes other arguments than its manifest says"));
                 }
-                if known.output_schema.is_some() && known.output_schema != tool.output_schema {
+                if known.output_schema.is_some()
+                    && known.output_schema.as_ref().map(bare) != tool.output_schema.as_ref().map(bare)
+                {
                     wrong.push(format!("`{name}` has another result than its manifest says"));
                 }
             }
@@ -90,6 +93,37 @@ fn lies(declared: &Declaration, offered: &[Tool]) -> Option<String> {
     (!text.is_empty()).then(|| format!("its tools are not those of its manifest: {text}"))
 }
 
+/// A schema without the words that bind nobody: what people read of it may differ.
+fn bare(schema: &Json) -> Json {
+    let Json::Object(words) = schema else { return schema.clone() };
+    let is_bound = |word: &str, value: &Json| match word {
+        "$schema" | "$id" | "$comment" | "title" | "description" | "examples" | "default" => false,
+        // As `schemars` writes it for the numbers of Rust; the bounds stand beside it.
+        "format" => !value.as_str().is_some_and(|format| FORMATS.contains(&format)),
+        _ => true,
+    };
+    let words = words.iter().filter(|(word, value)| is_bound(word, value));
+    let words = words.map(|(word, value)| {
+        let value = match (word.as_str(), value) {
+            ("const" | "enum" | "required", value) => value.clone(),
+            // Here the words are names.
+            ("properties" | "patternProperties" | "$defs" | "definitions", Json::Object(named)) => {
+                named.iter().map(|(name, schema)| (name.clone(), bare(schema))).collect()
+            }
+            (_, Json::Array(several)) => several.iter().map(bare).collect(),
+            (_, value) => bare(value),
+        };
+        (word.clone(), value)
+    });
+    words.collect()
+}
+
+/// Formats that say what type a number has in Rust.
+const FORMATS: &[&str] = &[
+    "int8", "int16", "int32", "int64", "int", "uint8", "uint16", "uint32", "uint64", "uint", "float",
+    "double",
+];
+
 /// Lies that are told of at once.
 const MOST: usize = 5;
 
@@ -98,4 +132,32 @@ const LONGEST: usize = 1000;
 
 fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_differs_by_what_binds_a_caller_and_by_nothing_else() {
+        let declared = json!({
+            "type": "object",
+            "properties": { "title": { "type": "integer", "minimum": 0, "maximum": 255 }, "to": { "enum": ["title"] } },
+            "required": ["title"], "additionalProperties": false,
+        });
+        let mut offered = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Set", "type": "object",
+            "properties": {
+                "title": { "description": "A number.", "type": "integer", "format": "uint8", "minimum": 0, "maximum": 255 },
+                "to": { "enum": ["title"], "default": "title" },
+            },
+            "required": ["title"], "additionalProperties": false,
+        });
+        assert_eq!(bare(&declared), bare(&offered));
+        offered["properties"]["title"]["maximum"] = json!(256);
+        assert_ne!(bare(&declared), bare(&offered));
+        assert_ne!(bare(&json!({ "format": "uri" })), bare(&json!({})));
+    }
 }

@@ -226,6 +226,8 @@ impl Outside {
     /// Takes a reading; what could not be read is missing with its reason.
     async fn read(&self, every: Duration) -> Result<(), PluginError> {
         let answer = self.call(Call::Read, every.clamp(READING.0, READING.1)).await;
+        let is_over = self.session.caller().is_over();
+        let reason = |error: &ToolError| if is_over { "gone".into() } else { reason(error) };
         let read = answer.map_err(|error| (reason(&error), failed(error)));
         let read = read.and_then(|json| {
             self.frame(&json).map_err(|why| ("garbage".to_owned(), PluginError::failed(why)))
@@ -311,7 +313,6 @@ fn reason(error: &ToolError) -> String {
     match (own, error.code) {
         (Some(word), _) => word.as_str().to_owned(),
         (None, ToolErrorCode::Timeout) => "timeout".into(),
-        (None, ToolErrorCode::Unavailable) => "gone".into(),
         (None, _) => "failed".into(),
     }
 }

@@ -122,6 +122,7 @@ impl Session {
         self.caller.0.well.store(false, Ordering::SeqCst);
         let grace_ms = u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
         let stopped = self.caller.call(Call::Stop { grace_ms }, GRACE, Progress::default()).await;
+        let has_gone = self.caller.is_over();
         if stopped.is_ok() {
             let _ = timeout(LINGER, &mut self.over).await;
         }
@@ -131,7 +132,8 @@ impl Session {
         let _ = timeout(LINGER, &mut self.over).await;
         match stopped {
             // It has gone before it could answer; why was told when it did.
-            Ok(_) | Err(ToolError { code: ToolErrorCode::Unavailable, .. }) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(_) if has_gone => Ok(()),
             Err(error) => {
                 Err(PluginError::failed(format!("it was killed, because it did not stop well: {error}")))
             }

@@ -34,7 +34,7 @@ async fn whoever_waits_for_one_that_ends_is_told_at_once() {
     plugin.called().await;
     plugin.end(End::Broken("it exited with status 3".into()));
     let error = called.await.unwrap().unwrap_err();
-    assert_eq!((error.code, begun.elapsed()), (ToolErrorCode::Unavailable, Duration::ZERO));
+    assert_eq!((error.code, begun.elapsed()), (ToolErrorCode::Failed, Duration::ZERO));
     assert_eq!(error.message, "it exited with status 3");
     stage.node.stop().await;
 }

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
@@ -107,11 +108,32 @@ impl Inbox {
         lock(&self.0).running = Some((id, open.clone()));
     }
 
+    /// What the call that has begun comes to; none where nobody waits for it any more: it is dropped where it waits.
+    pub(super) async fn unless_given_up<T>(
+        &self,
+        open: &AtomicBool,
+        call: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut call = pin!(call);
+        poll_fn(|context| {
+            lock(&self.0).waker = Some(context.waker().clone());
+            match call.as_mut().poll(context) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending if open.load(Ordering::Relaxed) => Poll::Pending,
+                Poll::Pending => Poll::Ready(None),
+            }
+        })
+        .await
+    }
+
     /// Nobody waits for this call any more. Says whether it had not begun: then it never will.
     pub(super) fn cancel(&self, id: u64) -> bool {
         let mut waiting = lock(&self.0);
         if let Some((_, open)) = waiting.running.as_ref().filter(|(running, _)| *running == id) {
             open.store(false, Ordering::Relaxed);
+            if let Some(waker) = waiting.waker.take() {
+                waker.wake();
+            }
         }
         let at =
             waiting.turns.iter().position(|turn| matches!(turn, Turn::Call { id: one, .. } if *one == id));

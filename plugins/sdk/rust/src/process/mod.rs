@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use sedge_plugin::PluginError;
+use sedge_plugin::{PluginError, ToolError, ToolErrorCode};
 use sedge_protocol::{FD_VARIABLE, ToNode};
 
 use crate::guest::{Guest, Ready, Welcome, why};
@@ -115,8 +115,9 @@ async fn serve(session: &mut Session, wire: &Wire, inbox: &Inbox) -> Ended {
                 let stops = matches!(call, sedge_protocol::Call::Stop { .. });
                 let open = Arc::new(AtomicBool::new(true));
                 inbox.begin(id, &open);
-                let answer = session.call(id, call, &open).await;
-                wire.answer(id, answer);
+                let answer = inbox.unless_given_up(&open, session.call(id, call, &open)).await;
+                let given_up = || ToolError::new(ToolErrorCode::Expired, "nobody waits for it any more");
+                wire.answer(id, answer.unwrap_or_else(|| Err(given_up())));
                 if stops {
                     return Ended::Stopped;
                 }

@@ -1,0 +1,12 @@
+//! `probe-step` as a process, and as a WebAssembly component.
+
+#![cfg_attr(target_family = "wasm", no_main)]
+
+use sedge_conformance::step::Changes;
+
+#[cfg(not(target_family = "wasm"))]
+fn main() -> std::process::ExitCode {
+    sedge_sdk::processor::<Changes>(env!("CARGO_PKG_VERSION"))
+}
+
+sedge_sdk::component!(processor: Changes);

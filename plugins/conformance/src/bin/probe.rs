@@ -1,0 +1,12 @@
+//! `probe` as a process, and as a WebAssembly component.
+
+#![cfg_attr(target_family = "wasm", no_main)]
+
+use sedge_conformance::probe::Probe;
+
+#[cfg(not(target_family = "wasm"))]
+fn main() -> std::process::ExitCode {
+    sedge_sdk::plugin::<Probe>()
+}
+
+sedge_sdk::component!(plugin: Probe);
