@@ -13,7 +13,7 @@ fn repository(bench: &Bench) -> Option<(String, String)> {
     bench.source("pump", "1.0.0", "");
     let work = bench.at.path("work/pump");
     if run(&work, &["git", "--version"]).is_none() {
-        println!("skipped: there is no git");
+        skipped("there is no git");
         return None;
     }
     let git = |words: &[&str]| run(&work, &[&["git"], words].concat()).unwrap();

@@ -160,3 +160,8 @@ pub fn run(folder: &Path, words: &[&str]) -> Option<String> {
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
+
+/// Says why a test did not run, to whoever looks.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}

@@ -41,7 +41,7 @@ fn bench(name: &str, entry: &str) -> Option<Bench> {
         bench.environment.insert("PIP_CONFIG_FILE".into(), "/dev/null".into());
         return Some(bench);
     }
-    println!("skipped: there is no python3 with venv");
+    skipped("there is no python3 with venv");
     None
 }
 

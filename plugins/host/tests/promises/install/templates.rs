@@ -52,7 +52,7 @@ fn nothing_is_written_over_and_no_name_breaks_the_code() {
 #[test]
 fn a_new_python_plugin_passes_its_own_test_and_can_be_installed() {
     if Command::new("python3").arg("--version").output().is_err() {
-        println!("skipped: there is no python3");
+        skipped("there is no python3");
         return;
     }
     let bench = Bench::new();
@@ -67,7 +67,7 @@ fn a_new_python_plugin_passes_its_own_test_and_can_be_installed() {
 #[test]
 fn a_new_rust_plugin_builds_and_passes_its_own_test() {
     if std::env::var_os("SEDGE_TEST_TEMPLATES").is_none() {
-        println!("skipped: it builds crates, for minutes; SEDGE_TEST_TEMPLATES=1 asks for it");
+        skipped("it builds crates, for minutes; SEDGE_TEST_TEMPLATES=1 asks for it");
         return;
     }
     let at = Folder::new();
