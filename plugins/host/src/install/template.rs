@@ -239,8 +239,7 @@ impl Words {
             }
             (Kind::Tool, _) => format!("[plugin.{name}]"),
             (Kind::Processor, _) => format!(
-                "[processor.{name}-1]\nkind = \"{name}\"\nsensors = [\"tank\"]\nfield = \"level\"\noffset = 2.0\n\
-                 grant = {{ topics = [\"process\"] }}"
+                "[processor.{name}-1]\nkind = \"{name}\"\nsensors = [\"tank\"]\nfield = \"level\"\noffset = 2.0"
             ),
         };
         let run = match kind {

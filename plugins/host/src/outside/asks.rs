@@ -158,7 +158,7 @@ impl Asker {
             }
             Ask::Unknown => {
                 let text = "this node does not know what is asked for: it is older than the plugin";
-                Err(ToolError::new(ToolErrorCode::NotFound, text))
+                Err(ToolError::new(ToolErrorCode::BadRequest, text))
             }
         }
     }

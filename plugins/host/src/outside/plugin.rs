@@ -214,8 +214,11 @@ fn described(
     }
 }
 
+/// In one line: it goes into the log and into tables, where a line that a stranger begins would look like the node's.
 fn failed(error: ToolError) -> PluginError {
-    PluginError::failed(error.message)
+    let one_line = error.message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let one_line = one_line.collect::<Vec<_>>().join(" | ");
+    PluginError::failed(one_line.replace(char::is_control, " "))
 }
 
 impl Outside {
