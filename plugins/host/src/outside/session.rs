@@ -123,13 +123,13 @@ impl Session {
         let grace_ms = u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
         let stopped = self.caller.call(Call::Stop { grace_ms }, GRACE, Progress::default()).await;
         let has_gone = self.caller.is_over();
-        if stopped.is_ok() {
-            let _ = timeout(LINGER, &mut self.over).await;
-        }
+        let is_over = stopped.is_ok() && timeout(LINGER, &mut self.over).await.is_ok();
         if let Some(quit) = self.quit.take() {
             let _ = quit.send(());
         }
-        let _ = timeout(LINGER, &mut self.over).await;
+        if !is_over {
+            let _ = timeout(LINGER, &mut self.over).await;
+        }
         match stopped {
             // It has gone before it could answer; why was told when it did.
             Ok(_) => Ok(()),
