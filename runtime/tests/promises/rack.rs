@@ -467,7 +467,8 @@ async fn the_component_reads_its_chip_over_the_bus_of_the_node() {
     ];
     let target = cargo(&wasm).await;
     let mut compile = Command::new(compiler);
-    compile.arg(target.join("wasm32-unknown-unknown/guest/wasm_bme280.wasm")).arg(bench.source());
+    compile.arg(target.join("wasm32-unknown-unknown/guest/wasm_bme280.wasm"));
+    compile.arg("--output").arg(bench.source());
     // As its manifest says it.
     let output = waited(compile).await;
     assert!(output.status.success(), "{}", stderr(&output));
