@@ -156,11 +156,13 @@ impl Workshop<'_> {
         Ok(if info.activation == Activation::OnDemand { spec.on_demand(IDLE) } else { spec })
     }
 
-    /// Where native code is kept that was compiled here.
+    /// Where is kept what plugins need of the node: native code that was compiled here, the SDK for Python.
+    fn kept(&self) -> PathBuf {
+        self.along.data.clone().unwrap_or_else(own_data)
+    }
+
     fn cache(&self) -> PathBuf {
-        let folder =
-            self.along.data.clone().or_else(place::user_data).unwrap_or_else(|| "/var/lib/sedge".into());
-        folder.join("compiled")
+        self.kept().join("compiled")
     }
 
     fn carrier(
@@ -172,7 +174,8 @@ impl Workshop<'_> {
     ) -> Result<Arc<dyn Carrier>, String> {
         let inner: Arc<dyn Carrier> = match &declaration.entry {
             Some(Entry::Command(command)) => {
-                carriers::process(command.clone(), declaration.stdio, words, None)
+                let process = carriers::process(command.clone(), declaration.stdio, words, None);
+                carriers::WithSdk::around(process, command, folder, self.kept())
             }
             Some(Entry::Wasm(_)) if words.sandbox == Some(Sandbox::Process) => {
                 let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
@@ -192,12 +195,17 @@ impl Workshop<'_> {
     }
 }
 
+fn own_data() -> PathBuf {
+    place::user_data().unwrap_or_else(|| "/var/lib/sedge".into())
+}
+
 /// What runs a plugin once, before it has a place: with nothing granted and the usual limits.
 pub(crate) fn trial(folder: &Path, declaration: &Declaration) -> Result<Arc<dyn Carrier>, String> {
     let words = Words::default();
     match &declaration.entry {
         Some(Entry::Command(command)) => {
-            Ok(carriers::process(command.clone(), declaration.stdio, &words, None))
+            let process = carriers::process(command.clone(), declaration.stdio, &words, None);
+            Ok(carriers::WithSdk::around(process, command, folder, own_data()))
         }
         Some(Entry::Wasm(file)) => {
             let cache = place::user_data().unwrap_or_else(std::env::temp_dir).join("compiled");

@@ -3,6 +3,7 @@
 //! | what | where, the first that fits |
 //! |---|---|
 //! | data | `[node] data`; `$STATE_DIRECTORY`; `/var/lib/sedge`; `$XDG_DATA_HOME/sedge` or `~/.local/share/sedge` |
+//! | what plugins need | `compiled/` and `python/` (the SDK) in the data; `$XDG_DATA_HOME/sedge` where there is none |
 //! | socket | `$RUNTIME_DIRECTORY`; `/run/sedge`; `$XDG_RUNTIME_DIR/sedge`; `/tmp/sedge-UID` |
 //! | plugins | `plugins/` beside the config; `$XDG_DATA_HOME/sedge/plugins`; `/usr/local/lib/sedge/plugins`; `/usr/lib/sedge/plugins` |
 //!

@@ -34,6 +34,8 @@ mod outbox;
 mod outside;
 #[path = "promises/program.rs"]
 mod program;
+#[path = "promises/rack.rs"]
+mod rack;
 #[path = "promises/record.rs"]
 mod record;
 #[path = "promises/remote.rs"]

@@ -62,8 +62,8 @@ pub(super) fn ready(declared: &Declaration, answer: ToNode) -> Result<Option<Dur
     }
 }
 
-/// What is not as the manifest says.
-fn lies(declared: &Declaration, offered: &[Tool]) -> Option<String> {
+/// What of its tools is not as the manifest says.
+pub(crate) fn lies(declared: &Declaration, offered: &[Tool]) -> Option<String> {
     let mut wrong = Vec::new();
     for (at, tool) in offered.iter().enumerate() {
         let name = &tool.name;

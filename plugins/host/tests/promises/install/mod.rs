@@ -6,6 +6,7 @@ mod places;
 mod probe;
 mod python;
 mod rollback;
+mod sdk;
 mod signatures;
 mod tampering;
 mod templates;
