@@ -101,7 +101,7 @@ async fn what_it_had_not_taken_when_it_ended_it_gets_at_its_next_start() {
     journal.put(reading("air", 1));
     assert_eq!(seqs(plugin.called().await.1), [1]);
     plugin.end(End::Broken("it crashed halfway".into()));
-    let mut again = stage.starts.recv().await.unwrap();
+    let mut again = stage.again().await;
     again.greet(&stage.declared).await;
     let (number, call) = again.called().await;
     assert_eq!(seqs(call), [1]);

@@ -21,7 +21,7 @@ async fn one_that_ends_fails_at_once_and_is_started_again() {
         (status.reason.as_deref(), begun.elapsed()),
         (Some("it was killed by signal 11"), Duration::ZERO)
     );
-    let mut again = stage.starts.recv().await.expect("it is started again");
+    let mut again = stage.again().await;
     again.greet(&stage.declared).await;
     stage.reaches("attic", State::Running).await;
     stage.node.stop().await;
