@@ -3,10 +3,12 @@
 mod asks;
 mod calls;
 mod destination;
+mod lengths;
 mod life;
 mod roles;
 mod start;
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -41,7 +43,7 @@ pub fn ask(json: Json) -> Ask {
 
 /// Ends the tests when one of them takes so long, by the clock on the wall: what spins on the test's own clock, or waits for what
 /// no clock brings, would never fail.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(20);
 
 pub struct Watchdog(#[expect(dead_code, reason = "its end is what counts")] std::sync::mpsc::Sender<()>);
 
@@ -51,7 +53,8 @@ impl Watchdog {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         std::thread::spawn(move || {
             if ended.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("`{test}` has hung for {LONGEST:?}");
+                // Past what the test harness keeps to itself.
+                let _ = writeln!(std::io::stderr(), "`{test}` has hung for {LONGEST:?}");
                 std::process::abort();
             }
         });
@@ -62,7 +65,7 @@ impl Watchdog {
 /// A node with one plugin outside, `attic`.
 pub struct Stage {
     pub node: RunningNode,
-    pub watchdog: Watchdog,
+    pub _watchdog: Watchdog,
     pub declared: Arc<Declaration>,
     pub hardware: Arc<FakeHardware>,
     pub starts: mpsc::Receiver<FakePlugin>,
@@ -117,7 +120,8 @@ impl Setting {
             (plugin, played)
         };
         let (node, (plugin, played)) = tokio::join!(node.start(specs), play);
-        let mut stage = Stage { node, watchdog, declared: self.declared, hardware, starts, states };
+        let mut stage =
+            Stage { node, _watchdog: watchdog, declared: self.declared, hardware, starts, states };
         for other in ["slow"] {
             if stage.node.directory().plugin(other).is_some() {
                 stage.reaches(other, State::Running).await;
