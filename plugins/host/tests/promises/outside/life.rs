@@ -1,15 +1,18 @@
 //! Whether a plugin outside is alive, how it ends, and what it may flood its node with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sedge_host::outside::End;
+use sedge_actors::{Node, PluginSpec, TokioClock, node_info};
+use sedge_host::outside::testing::{args, carrier, declaration};
+use sedge_host::outside::{End, Outside, Role};
 use sedge_plugin::prelude::*;
 use sedge_plugin::topics::{Event, EventRaised, Severity};
 use sedge_protocol::{Call, ToNode, ToPlugin};
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep};
 
-use super::{PUMP, Setting, Slow, ask};
+use super::{PUMP, Setting, Slow, ask, id};
 
 #[tokio::test(start_paused = true)]
 async fn one_that_ends_fails_at_once_and_is_started_again() {
@@ -191,4 +194,34 @@ async fn events_come_as_far_as_they_are_granted_and_the_oldest_goes_for_the_newe
     let dropped = stage.node.metrics().into_iter().find(|one| one.name.as_str() == "events_dropped").unwrap();
     assert_eq!(format!("{:?}", dropped.metric), "Counter(42)");
     stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_started_on_demand_runs_while_it_is_called_and_for_a_while_after() {
+    let declared = declaration("pump", PUMP);
+    let (carrier, mut starts) = carrier();
+    let idle = Duration::from_secs(300);
+    let spec = PluginSpec::new::<Outside>(id("attic"), args(&declared, carrier, Role::Plain)).on_demand(idle);
+    let node = Node::new(node_info("stage"), Arc::new(TokioClock::default())).start(vec![spec]).await;
+    let is = |state: State| node.directory().plugin("attic").is_some_and(|status| status.state == state);
+    for round in 0..2 {
+        sleep(Duration::from_secs(600)).await;
+        assert!(starts.try_recv().is_err() && is(State::Discovered), "{round}: nobody has called");
+        assert!(node.directory().tools.contains_key("attic_set"));
+        let (handle, call) = (node.handle(), ToolCall::new(Name::new("attic_set").unwrap(), json!({})));
+        let called = tokio::spawn(async move { handle.call(call).await.result });
+        let mut plugin = super::next(&mut starts).await;
+        plugin.greet(&declared).await;
+        let (number, _) = plugin.called().await;
+        plugin.answer(number, json!("wet")).await;
+        assert_eq!(called.await.unwrap(), Ok(json!("wet")), "the call has waited for the start");
+        let begun = Instant::now();
+        let (number, call) = plugin.called().await;
+        assert_eq!(call, Call::Stop { grace_ms: 3000 });
+        assert!((300..360).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+        plugin.answer(number, Json::Null).await;
+        plugin.end(End::Stopped);
+        plugin.killed().await;
+    }
+    node.stop().await;
 }
