@@ -116,7 +116,7 @@ async fn one_that_is_started_on_demand_waits_for_the_first_call_and_the_list_say
     let _node = started(&config).await;
     let row = until(&config, "dice", "discovered").await;
     assert!(row["reason"].as_str().unwrap().contains("starts at the first call of its tools"), "{row}");
-    let tools = ask(&config, &["tool", "list"]).await;
+    let tools = ask(&config, &["tool", "list", "--local"]).await;
     assert!(tools.to_string().contains("dice_roll"), "it is offered though it does not run: {tools}");
     let rolled = ask(&config, &["tool", "call", "dice_roll", "--local"]).await;
     assert_eq!(rolled["result"], json!(4));

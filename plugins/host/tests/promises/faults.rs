@@ -201,6 +201,13 @@ async fn words() -> Vec<Row> {
     ]
 }
 
+const REPOSITORY: &str = "There is no such repository.";
+
+/// Whether there is a `git`; where there is none, that row is not looked at.
+fn has_git() -> bool {
+    crate::install::run(Path::new("/"), &["git", "--version"]).is_some()
+}
+
 fn installs() -> Vec<Row> {
     let bench = Bench::new();
     bench.source("pump", "1.0.0", "[[tool]]\nname = \"pump_set\"\n");
@@ -218,9 +225,12 @@ fn installs() -> Vec<Row> {
             .into())
     };
     rows.push(installed("It does not load.", &lies, &source));
-    if crate::install::run(&bench.at.0, &["git", "--version"]).is_some() {
+    if has_git() {
         let url = format!("git+file://{}/nothing", bench.at.0.display());
-        rows.push(installed("There is no such repository.", &bench, &url));
+        let row = installed(REPOSITORY, &bench, &url);
+        // What git says is its own affair.
+        let (seen, _) = row.seen.split_once("git says:").expect("what git says");
+        rows.push(Row { seen: format!("{seen}git says: …"), ..row });
     }
     rows
 }
@@ -253,6 +263,12 @@ fn what_people_see_of_a_fault_is_what_the_document_says() {
         let to = from + text[from..].find(&end).unwrap_or_else(|| panic!("no {end}"));
         text.replace_range(from..to, &table(&rows));
     }
+    let before = match has_git() {
+        true => before,
+        false => {
+            before.lines().filter(|line| !line.contains(REPOSITORY)).map(|line| format!("{line}\n")).collect()
+        }
+    };
     if std::env::var_os("SEDGE_GOLDEN").is_some() {
         fs::write(&path, text).expect("writable");
     } else {

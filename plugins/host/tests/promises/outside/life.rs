@@ -96,7 +96,7 @@ async fn one_that_does_not_stop_is_killed() {
     let (hardware, begun) = (stage.hardware, Instant::now());
     stage.node.stop().await;
     assert!(plugin.is_killed());
-    assert!(begun.elapsed() <= Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() <= Duration::from_secs(4), "{:?}", begun.elapsed());
     assert_eq!(hardware.done(), ["release attic"]);
 }
 
@@ -224,4 +224,43 @@ async fn one_that_is_started_on_demand_runs_while_it_is_called_and_for_a_while_a
         plugin.killed().await;
     }
     node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_asks_under_way_have_two_numbers() {
+    let mut setting = Setting::new("pump", &format!("{PUMP}\n[requests]\ntools = [\"slow_*\"]\n"));
+    setting.change = |args| args.grants = serde_json::from_value(json!({ "tools": ["slow_never"] })).unwrap();
+    setting.others.push(Slow::spec());
+    let (stage, mut plugin) = setting.start().await;
+    let call = ask(json!({ "do": "call", "tool": "slow_never" }));
+    plugin.say(ToNode::Ask { id: 7, ask: call.clone() }).await;
+    let error = plugin.ask(7, call).await.unwrap_err();
+    assert_eq!(error.code, ToolErrorCode::BadRequest);
+    assert!(error.message.contains("an ask of the number 7 is under way"), "{error}");
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_were_given_up_and_go_on_are_so_many_at_most() {
+    let (stage, mut plugin) = Setting::new("pump", PUMP).start().await;
+    for _ in 0..16 {
+        let called = stage.call("attic_set", json!({}));
+        let (number, _) = plugin.called().await;
+        called.abort();
+        assert_eq!(plugin.hear().await, Some(ToPlugin::Cancel { id: number }));
+    }
+    let error = stage.call("attic_set", json!({})).await.unwrap().unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (ToolErrorCode::Busy, "16 calls of it are under way"));
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pongs_without_a_ping_make_no_sense() {
+    let (mut stage, plugin) = Setting::new("pump", PUMP).start().await;
+    for _ in 0..100 {
+        plugin.say(ToNode::Pong { id: 1 }).await;
+    }
+    let status = stage.reaches("attic", State::BackingOff).await;
+    assert!(status.reason.as_ref().unwrap().ends_with("a pong without a ping"), "{status:?}");
+    stage.node.stop().await;
 }
