@@ -169,7 +169,8 @@ impl Workshop<'_> {
     ) -> Result<Arc<dyn Carrier>, String> {
         let inner: Arc<dyn Carrier> = match &declaration.entry {
             Some(Entry::Command(command)) => {
-                carriers::process(command.clone(), declaration.stdio, words, None)
+                let memory = (limits.memory > 0).then_some(limits.memory);
+                carriers::process(command.clone(), declaration.stdio, words, memory)
             }
             Some(Entry::Wasm(_)) if words.sandbox == Some(Sandbox::Process) => {
                 let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
@@ -193,7 +194,9 @@ impl Workshop<'_> {
 pub(crate) fn trial(folder: &Path, declaration: &Declaration) -> Result<Arc<dyn Carrier>, String> {
     let words = Words::default();
     match &declaration.entry {
-        Some(Entry::Command(command)) => Ok(carriers::process(command.clone(), declaration.stdio, &words, None)),
+        Some(Entry::Command(command)) => {
+            Ok(carriers::process(command.clone(), declaration.stdio, &words, None))
+        }
         Some(Entry::Wasm(file)) => {
             let cache = place::user_data().unwrap_or_else(std::env::temp_dir).join("compiled");
             // What is tried may not have been signed; then it is compiled here, or not tried.
