@@ -174,7 +174,8 @@ impl Workshop<'_> {
     ) -> Result<Arc<dyn Carrier>, String> {
         let inner: Arc<dyn Carrier> = match &declaration.entry {
             Some(Entry::Command(command)) => {
-                let process = carriers::process(command.clone(), declaration.stdio, words, None);
+                let memory = (limits.memory > 0).then_some(limits.memory);
+                let process = carriers::process(command.clone(), declaration.stdio, words, memory);
                 carriers::WithSdk::around(process, command, folder, self.kept())
             }
             Some(Entry::Wasm(_)) if words.sandbox == Some(Sandbox::Process) => {
