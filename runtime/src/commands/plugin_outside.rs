@@ -186,8 +186,8 @@ mod tests {
         let line = grant_line(&wished(&requests, &granted, &config));
         assert_eq!(
             line,
-            "grant = { gpio = { valve = { bus = \"lines\", line = 0 } }, hosts = [\"a.*\", \"b.example.org\"], \
-             i2c = { pump = { address = 32, bus = \"left\" } }, data = true }  # with the line that it is wired to"
+            "grant = { data = true, gpio = { valve = { bus = \"lines\", line = 0 } }, hosts = [\"a.*\", \"b.example.org\"], \
+             i2c = { pump = { address = 32, bus = \"left\" } } }  # with the line that it is wired to"
         );
         let outcome: BTreeMap<String, Grants> = toml(&line);
         assert_eq!(requests.missing(&outcome["grant"]), [""; 0]);
