@@ -135,11 +135,16 @@ fn alone(folder: &File, path: &Path, watch: &dyn Fn(Step) -> bool) -> Result<(),
         match folder.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) if !watch(step) => return Err(InstallError::Cancelled),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(BEAT),
+            Err(TryLockError::WouldBlock) => wait(),
             Err(TryLockError::Error(error)) => return Err(InstallError::io("lock", path)(error)),
         }
         step = Step::Waiting;
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it waits for another program, which knows no clock of ours")]
+fn wait() {
+    std::thread::sleep(BEAT);
 }
 
 /// Whether an open folder is still what lies at a path.

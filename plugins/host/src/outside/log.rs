@@ -78,45 +78,4 @@ impl Bucket {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-    use std::time::Duration;
-
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_flood_of_lines_is_cut_short_and_how_many_are_missing_is_said() {
-        let log = Log::default();
-        let writer = log.clone();
-        let format = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false);
-        let _here = tracing::subscriber::set_default(format.finish());
-        let mut lines = Lines::new(Id::new("flooder").unwrap());
-        let mut flood = || (0..10_000).for_each(|_| lines.write("info", "spam\u{1b}[2J"));
-        let written = || {
-            let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-            text.lines().map(str::to_owned).collect::<Vec<_>>()
-        };
-        flood();
-        assert_eq!(written().len(), 200);
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        flood();
-        assert_eq!(written().len(), 221);
-        assert!(written()[200].contains("left_out=9800"), "{:?}", written()[200]);
-        assert!(!written().concat().contains('\u{1b}'), "nothing that steers a terminal");
-    }
-}
+mod tests;
