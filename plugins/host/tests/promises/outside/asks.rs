@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use sedge_actors::PluginSpec;
 use sedge_plugin::http::{HttpClient, HttpError, Request, Response};
 use sedge_plugin::prelude::*;
 use serde_json::{Value as Json, json};
@@ -191,6 +192,39 @@ async fn it_speaks_for_sensors_of_its_own_id_and_for_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sensor_of_a_section_with_a_longer_id_is_that_ones() {
+    let mut setting = Setting::new("pump", PUMP);
+    setting.others = vec![PluginSpec::new::<Slow>(id("attic-hall"), ())];
+    let (stage, mut plugin) = setting.start().await;
+    for (sensor, is_own) in
+        [("attic-hall", false), ("attic-hall-2", false), ("attic-halls", true), ("attic", true)]
+    {
+        let announced = plugin.ask(1, ask(json!({ "do": "announce", "sensor": sensor, "fields": {} }))).await;
+        assert_eq!(announced.is_ok(), is_own, "{sensor}: {announced:?}");
+    }
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_star_grants_no_tool_of_another_node() {
+    let mut setting =
+        Setting::new("pump", &format!("{PUMP}[requests]\ntools = [\"*\", \"green*/pump_*\"]\n"));
+    setting.change =
+        |args| args.grants = serde_json::from_value(json!({ "tools": ["*", "green*/pump_*"] })).unwrap();
+    let (stage, mut plugin) = setting.start().await;
+    for (tool, code) in [
+        ("house/pump_set", ToolErrorCode::Denied),
+        ("greenhouse/lamp_set", ToolErrorCode::Denied),
+        ("greenhouse/pump_set", ToolErrorCode::NotFound),
+        ("pump_never", ToolErrorCode::NotFound),
+    ] {
+        let error = plugin.ask(1, ask(json!({ "do": "call", "tool": tool }))).await.unwrap_err();
+        assert_eq!(error.code, code, "{tool}: {error}");
+    }
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_says_how_it_fares_and_counts_what_it_likes() {
     let (mut stage, mut plugin) = Setting::new("pump", PUMP).start().await;
     assert_eq!(
@@ -206,7 +240,7 @@ async fn it_says_how_it_fares_and_counts_what_it_likes() {
     let both = ask(json!({ "do": "metric", "name": "litres", "add": 3, "set": 1.0 }));
     assert_eq!(plugin.ask(3, both).await.unwrap_err().code, ToolErrorCode::BadRequest);
     let unknown = ask(json!({ "do": "make_coffee" }));
-    assert_eq!(plugin.ask(4, unknown).await.unwrap_err().code, ToolErrorCode::NotFound);
+    assert_eq!(plugin.ask(4, unknown).await.unwrap_err().code, ToolErrorCode::BadRequest);
     let event = json!({ "do": "event", "kind": "leak", "severity": "error", "text": "wet" });
     let mut refused = 0;
     for number in 10..60 {
