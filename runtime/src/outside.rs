@@ -193,7 +193,9 @@ impl Workshop<'_> {
 pub(crate) fn trial(folder: &Path, declaration: &Declaration) -> Result<Arc<dyn Carrier>, String> {
     let words = Words::default();
     match &declaration.entry {
-        Some(Entry::Command(command)) => Ok(carriers::process(command.clone(), declaration.stdio, &words, None)),
+        Some(Entry::Command(command)) => {
+            Ok(carriers::process(command.clone(), declaration.stdio, &words, None))
+        }
         Some(Entry::Wasm(file)) => {
             let cache = place::user_data().unwrap_or_else(std::env::temp_dir).join("compiled");
             // What is tried may not have been signed; then it is compiled here, or not tried.
