@@ -6,7 +6,7 @@ import threading
 
 from sedge_sdk import SettingsError, ToolError, Unmet
 
-WORDS = ("well", "fails", "panics", "hangs", "unmet", "settings")
+WORDS = ("well", "fails", "panics", "hangs", "loops", "unmet", "settings")
 
 
 def act(word):
@@ -18,6 +18,9 @@ def act(word):
         os._exit(3)
     if word == "hangs":
         threading.Event().wait()
+    if word == "loops":
+        while True:
+            pass
     if word == "unmet":
         raise Unmet("there is no such device")
     if word == "settings":

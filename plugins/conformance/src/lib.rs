@@ -42,6 +42,8 @@ pub enum Does {
     Panics,
     /// Never ends.
     Hangs,
+    /// Never ends, and is busy at it.
+    Loops,
     /// Lacks something.
     Unmet,
     /// Finds its settings wrong.
@@ -62,6 +64,9 @@ impl Does {
             Self::Fails => Err(PluginError::failed("it broke as it was told")),
             Self::Panics => panic!("it panicked as it was told"),
             Self::Hangs => pending().await,
+            Self::Loops => loop {
+                std::hint::spin_loop();
+            },
             Self::Unmet => Err(PluginError::unmet("there is no such device")),
             Self::Settings => Err(PluginError::Settings("setup: these settings are wrong".into())),
         }

@@ -21,8 +21,22 @@ mod sensor;
 #[path = "promises/tools.rs"]
 mod tools;
 
-use harness::home::{self, Home};
+use harness::home;
 use harness::table::{Row, page};
+
+/// A module of tests for each home.
+macro_rules! homes {
+    ($promises:tt $($home:ident $is:ident,)*) => {
+        $(homes! { @ $promises $home $is })*
+    };
+    (@ { $($name:ident of $of:ident)* } $home:ident $is:ident) => {
+        mod $home {
+            $(#[test] fn $name() {
+                super::harness::hold(&super::home::$is, super::row(stringify!($name)), super::$of::$name);
+            })*
+        }
+    };
+}
 
 /// Makes of the list of promises the table, and a test for each promise and each home.
 macro_rules! promises {
@@ -36,33 +50,19 @@ macro_rules! promises {
             except: &[$((stringify!($home), $why)),*],
         }),*])),*];
 
-        mod in_process {
-            const HOME: &dyn super::Home = &super::home::InProcess;
-            $($(#[test] fn $name() {
-                super::harness::hold(HOME, super::row(stringify!($name)), super::$of::$name);
-            })*)*
-        }
-
-        mod process_rust {
-            const HOME: &dyn super::Home = &super::home::ProcessRust;
-            $($(#[test] fn $name() {
-                super::harness::hold(HOME, super::row(stringify!($name)), super::$of::$name);
-            })*)*
-        }
-
-        mod process_python {
-            const HOME: &dyn super::Home = &super::home::ProcessPython;
-            $($(#[test] fn $name() {
-                super::harness::hold(HOME, super::row(stringify!($name)), super::$of::$name);
-            })*)*
+        homes! { { $($($name of $of)*)* }
+            in_process InProcess, process_rust ProcessRust, process_python ProcessPython,
+            component Component, component_apart ComponentApart,
         }
     };
 }
 
-/// The protocol has no answer to an event.
-const EVENTS: &str = "An event has no answer there: what its observer reports stands in the log.";
 /// Whoever compiles a plugin in has read it.
 const TRUSTED: &str = "What is compiled in is trusted: nothing has to be granted.";
+/// Nobody can take a thread from who does not give it back.
+const THREADS: &str = "What is compiled in shares the threads of the node: nothing ends a loop there.";
+/// `plugin.wit` has none.
+const FILES: &str = "A component has no files: what it keeps, it keeps under keys.";
 /// It gives its tools their names by itself.
 const NAMES: &str = "What is compiled in names its own sensors and tools.";
 
@@ -78,6 +78,10 @@ promises! {
         three_failures_in_a_row_restart_it: "A tick that fails shows as degraded; three in a row restart it, after its teardown.";
         one_that_breaks_is_restarted_and_the_others_never_notice: "One that breaks is restarted after a pause; the others never notice.";
         one_that_hangs_is_ended_and_serves_again: "One that hangs is ended, by a restart where it has to be, and serves again.";
+        one_that_loops_is_ended_and_the_others_never_notice: "One that loops without end is ended, and serves again; the others never notice.", not in_process: THREADS;
+        one_that_hangs_over_what_it_hears_serves_again: "One that hangs over what it hears is ended at the latest when it is called, and serves again.";
+        readings_of_others_have_no_hole_while_one_breaks: "While one breaks and is restarted, readings of others go on, without a hole.";
+        one_on_demand_is_there_when_it_is_called: "One that is started on demand is listed all the time, there when it is called, and stopped when it was not for a while.";
         the_stop_runs_its_teardown: "The stop of the node runs its teardown.";
         its_states_have_the_words_that_all_plugins_have: "Its states are those of every plugin.";
     }
@@ -100,7 +104,7 @@ promises! {
         steps_run_by_priority_among_those_compiled_in: "Steps run by their priority, among those that are compiled in.";
         a_step_that_fails_breaks_or_hangs_lets_pass: "A step that fails, breaks or hangs is skipped: the call goes on as it was.";
         bytes_of_a_format_that_it_knows_become_a_reading: "Bytes of a format that it knows become a reading; others are left to others.";
-        a_failing_observer_is_told_of: "A failure while it hears something is told to all who listen for failures.", not process_rust: EVENTS, not process_python: EVENTS;
+        a_failing_observer_is_told_of: "A failure while it hears something is told to all who listen for failures.";
         a_topic_that_is_not_granted_fails_it_for_good: "A topic that it wants and is not granted: it has failed, and says what to write.", not in_process: TRUSTED;
     }
     "Readings", false, readings {
@@ -129,7 +133,7 @@ promises! {
     }
     "Context", false, context {
         what_it_keeps_survives_its_restart_and_the_nodes: "What it keeps under a key survives its restart and that of the node, and can be forgotten.";
-        a_directory_of_its_own_is_kept: "It has a directory of its own, where that is granted.";
+        a_directory_of_its_own_is_kept: "It has a directory of its own, where that is granted.", not component: FILES, not component_apart: FILES;
         it_has_no_directory_that_was_not_granted: "It has none where that is not granted, and is told what to write.", not in_process: TRUSTED;
         it_calls_a_tool_of_another: "It calls a tool of another plugin.";
         it_calls_no_tool_that_was_not_granted: "It calls none that was not granted, and is told what to write.", not in_process: TRUSTED;

@@ -332,6 +332,13 @@ pub enum Ask {
         /// The key.
         key: String,
     },
+    /// It failed over a message of an observed topic, which has no answer. Told to all who listen for failures. Answer: null.
+    EventFailed {
+        /// The topic.
+        topic: String,
+        /// What went wrong.
+        error: String,
+    },
     /// Runs with something amiss, or (none) is well again. Answer: null.
     Degraded {
         /// What is amiss.

@@ -49,7 +49,8 @@ in_both_ways! {
 
     one_that_panics_says_its_last_words_and_ends(options) {
         let (why, logs) = Running::ready(options).await.breaks("panic", json!({}), 30_000).await;
-        assert_eq!(why, "tool panic: it panicked; its last words are in its log");
+        let says = why.starts_with("tool panic: it panicked at ") && why.ends_with("the pump is on fire");
+        assert!(says, "{why}");
         assert!(logs.len() == 1 && logs[0].contains("the pump is on fire"), "{logs:?}");
     }
 

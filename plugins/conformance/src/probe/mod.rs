@@ -55,6 +55,10 @@ impl Plugin for Probe {
     const MANIFEST: Manifest =
         Manifest::new("probe", env!("CARGO_PKG_VERSION"), "Does what it is told.").category(Category::Tool);
 
+    fn declares(id: &Id, _: &Settings) -> Claims {
+        Claims { tools: offered(id), ..Claims::default() }
+    }
+
     async fn setup(settings: &Settings, ctx: Context) -> Result<Self, PluginError> {
         let setups = ctx.load::<u64>("setups").await?.unwrap_or(0) + 1;
         ctx.store("setups", setups).await?;
@@ -103,28 +107,28 @@ fn schema(text: &str) -> Json {
     serde_json::from_str(text).unwrap_or_default()
 }
 
+/// Its tools, each under the id of the instance.
+fn offered(id: &Id) -> Vec<Tool> {
+    let tools = [
+        (
+            "echo",
+            "Answers with what it is given.",
+            include_str!("../../manifests/probe/schema/echo.json"),
+            5000,
+        ),
+        ("do", "Does as it is told.", include_str!("../../manifests/probe/schema/do.json"), 5000),
+        ("slow", "Takes longer than it may.", include_str!("../../manifests/probe/schema/slow.json"), 300),
+    ];
+    let tool = |(what, about, input, timeout_ms): (&str, &str, &str, u64)| {
+        let name = Name::from_id(id, Some(what)).ok()?;
+        Some(Tool { input_schema: schema(input), timeout_ms, ..Tool::new(name, about) })
+    };
+    tools.into_iter().filter_map(tool).collect()
+}
+
 impl Tools for Probe {
     fn tools(&self) -> Vec<Tool> {
-        let tools = [
-            (
-                "echo",
-                "Answers with what it is given.",
-                include_str!("../../manifests/probe/schema/echo.json"),
-                5000,
-            ),
-            ("do", "Does as it is told.", include_str!("../../manifests/probe/schema/do.json"), 5000),
-            (
-                "slow",
-                "Takes longer than it may.",
-                include_str!("../../manifests/probe/schema/slow.json"),
-                300,
-            ),
-        ];
-        let tool = |(what, about, input, timeout_ms): (&str, &str, &str, u64)| {
-            let name = self.tool(what).ok()?;
-            Some(Tool { input_schema: schema(input), timeout_ms, ..Tool::new(name, about) })
-        };
-        tools.into_iter().filter_map(tool).collect()
+        offered(self.ctx.id())
     }
 
     async fn call(&mut self, call: ToolCall) -> Result<Json, ToolError> {

@@ -19,7 +19,7 @@
 //! | `progress` | | |
 //! | `dawdle` | | says that it has begun, and takes longer than anybody waits |
 //! | `error` | `code`, `message`, `data` | that error |
-//! | `panics`, `hangs` | | |
+//! | `panics`, `hangs`, `loops` | | |
 
 use std::fs;
 use std::io;

@@ -12,6 +12,7 @@ use sedge_plugins::sensor::{SensorArgs, SensorPlugin};
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
+pub use super::component::{Component, ComponentApart};
 use super::node::World;
 pub use super::outside::{ProcessPython, ProcessRust};
 
@@ -26,6 +27,8 @@ pub enum Part {
 }
 
 impl Part {
+    pub const ALL: &'static [Self] = &[Self::Probe, Self::Chip, Self::Step, Self::Judge, Self::Out];
+
     /// The name in its manifest.
     pub fn name(self) -> &'static str {
         match self {
@@ -51,6 +54,8 @@ pub struct Instance {
     pub address: u8,
     /// How long its set-up may take.
     pub start: Duration,
+    /// Started when it is called, and stopped when it was not for so long.
+    pub idle: Option<Duration>,
 }
 
 impl Instance {
@@ -63,6 +68,7 @@ impl Instance {
             every: Duration::from_millis(50),
             address: 0x48,
             start: Duration::from_secs(10),
+            idle: None,
         }
     }
 
@@ -87,6 +93,14 @@ impl Instance {
     /// Wants to hear these topics, or to be a step of them.
     pub fn wants(self, topics: &[&str]) -> Self {
         self.settings(json!({ "topics": topics }))
+    }
+
+    /// As it is kept: all the time, or on demand.
+    pub fn kept(&self, spec: PluginSpec) -> PluginSpec {
+        match self.idle {
+            Some(idle) => spec.on_demand(idle),
+            None => spec,
+        }
     }
 
     /// Wants it, and is granted it.
@@ -124,12 +138,18 @@ pub trait Home: Sync {
     fn is_within(&self) -> bool {
         false
     }
+    /// Makes what its plugins are made of, before anybody looks at a clock.
+    fn prepare(&self) {}
+    /// Whether it is WebAssembly.
+    fn is_component(&self) -> bool {
+        false
+    }
     /// What a node is told of an instance.
     fn spec(&self, instance: &Instance, world: &World) -> PluginSpec;
 }
 
 /// All homes, as the columns of the table.
-pub const HOMES: &[&dyn Home] = &[&InProcess, &ProcessRust, &ProcessPython];
+pub const HOMES: &[&dyn Home] = &[&InProcess, &ProcessRust, &ProcessPython, &Component, &ComponentApart];
 
 /// Compiled in.
 pub struct InProcess;
@@ -169,7 +189,8 @@ impl Home for InProcess {
             Part::Judge => PluginSpec::new::<ProcessorPlugin>(id, processor(&JUDGE)),
             Part::Out => PluginSpec::new::<out::Out>(id, typed(&settings)),
         };
-        spec.kind(part.name()).policy(policy()).deadlines(instance.start, Duration::from_secs(5))
+        let spec = spec.kind(part.name()).policy(policy());
+        instance.kept(spec.deadlines(instance.start, Duration::from_secs(5)))
     }
 }
 

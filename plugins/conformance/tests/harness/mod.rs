@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a test says why it was skipped")]
 
 pub mod compiled_in;
+pub mod component;
 pub mod home;
 pub mod node;
 pub mod outside;
@@ -33,6 +34,7 @@ pub fn hold<F: Future<Output = ()>>(
         println!("skipped in `{}`: {missing}", home.name());
         return;
     }
+    home.prepare();
     if std::env::var_os("SEDGE_LOG").is_some() {
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_test_writer();
         let _ = log.try_init();

@@ -1,4 +1,4 @@
-//! The homes outside of the node: the same plugin as a process, as a component.
+//! The homes outside of the node: a process, and what a component has in common with one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ use sedge_protocol::{GpioOperation, I2cOperation, IN_FLIGHT, Limits, MAX_MESSAGE
 use super::home::{Home, Instance, Part, policy};
 use super::node::World;
 
-const MIB: u64 = 1024 * 1024;
+/// Of a process.
+const MEMORY: u64 = 256 * 1024 * 1024;
 
 /// A process that was written in Rust.
 pub struct ProcessRust;
@@ -40,7 +41,7 @@ impl Home for ProcessRust {
         let folder = folder(instance, world, "command = [\"./plugin\"]");
         std::os::unix::fs::symlink(program, folder.join("plugin")).expect("a link");
         let options = ProcessOptions { command: vec!["./plugin".into()], ..ProcessOptions::default() };
-        spec(instance, world, folder, Arc::new(ProcessCarrier::new(options)))
+        spec(instance, world, folder, MEMORY, Arc::new(ProcessCarrier::new(options)))
     }
 }
 
@@ -71,7 +72,7 @@ impl Home for ProcessPython {
             environment: BTreeMap::from([("PYTHONPATH".into(), path)]),
             ..ProcessOptions::default()
         };
-        spec(instance, world, folder, Arc::new(ProcessCarrier::new(options)))
+        spec(instance, world, folder, MEMORY, Arc::new(ProcessCarrier::new(options)))
     }
 }
 
@@ -81,7 +82,7 @@ fn home() -> PathBuf {
 }
 
 /// The folder of a plugin: its manifest, with what the instance wants to hear, and how it is started.
-fn folder(instance: &Instance, world: &World, entry: &str) -> PathBuf {
+pub(super) fn folder(instance: &Instance, world: &World, entry: &str) -> PathBuf {
     let name = instance.part.name();
     let folder = world.plugins().join(instance.id.as_str()).join(name);
     if folder.exists() {
@@ -111,7 +112,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn spec(instance: &Instance, world: &World, folder: PathBuf, carrier: Arc<dyn Carrier>) -> PluginSpec {
+pub(super) fn spec(
+    instance: &Instance,
+    world: &World,
+    folder: PathBuf,
+    memory: u64,
+    carrier: Arc<dyn Carrier>,
+) -> PluginSpec {
     let declaration = sedge_host::read(&folder).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
     let device = I2cGrant { bus: "i2c-1".into(), address: instance.address };
     let role = match instance.part {
@@ -134,7 +141,7 @@ fn spec(instance: &Instance, world: &World, folder: PathBuf, carrier: Arc<dyn Ca
         limits: Limits {
             message: MAX_MESSAGE,
             in_flight: IN_FLIGHT,
-            memory: 256 * MIB,
+            memory,
             start_ms: u64::try_from(instance.start.as_millis()).unwrap_or(u64::MAX),
         },
         role,
@@ -143,7 +150,7 @@ fn spec(instance: &Instance, world: &World, folder: PathBuf, carrier: Arc<dyn Ca
     // The node is more patient than the session with the plugin, which knows better what went wrong.
     let deadline = instance.start + Duration::from_secs(1);
     let spec = PluginSpec::new::<Outside>(instance.id.clone(), args).kind(instance.part.name());
-    spec.policy(policy()).deadlines(deadline, Duration::from_secs(5))
+    instance.kept(spec.policy(policy()).deadlines(deadline, Duration::from_secs(5)))
 }
 
 /// The simulated bus, for plugins that were granted a device on it.

@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::harness::home::{Home, Instance};
-use crate::harness::node::{Stage, World};
+use crate::harness::node::{Stage, World, level};
 
 pub async fn its_settings_arrive(home: &'static dyn Home) {
     let world = World::new(home);
@@ -69,7 +69,9 @@ pub async fn a_set_up_that_breaks_is_tried_again(home: &'static dyn Home) {
 }
 
 pub async fn a_set_up_that_hangs_is_ended_and_tried_again(home: &'static dyn Home) {
-    tried_again(home, "hangs", State::BackingOff, "within", Duration::from_secs(1)).await;
+    // One that nothing can ever wake need not be waited for.
+    let says = if home.is_component() { "waits for what cannot come" } else { "within" };
+    tried_again(home, "hangs", State::BackingOff, says, Duration::from_secs(1)).await;
 }
 
 pub async fn it_ticks_as_it_wants_and_never_faster(home: &'static dyn Home) {
@@ -157,4 +159,84 @@ pub async fn its_states_have_the_words_that_all_plugins_have(home: &'static dyn 
         }
     }
     assert_eq!(last, Some("stopped"));
+}
+
+/// Calls a tool of the probe, with little time, until it answers.
+async fn serves(stage: &mut Stage, probe: &str) {
+    let tool = Name::from_id(&Id::new(probe).unwrap(), Some("echo")).unwrap();
+    loop {
+        let call = ToolCall::new(tool.clone(), json!({ "text": "there?" }));
+        let call = ToolCall { timeout: Some(Duration::from_millis(200)), ..call };
+        match stage.node.call(call).await.result {
+            Ok(_) => return,
+            Err(error) if error.code == ToolErrorCode::Timeout => {}
+            // It is away for a moment.
+            Err(_) => drop(stage.states.next().await),
+        }
+    }
+}
+
+pub async fn one_that_loops_is_ended_and_the_others_never_notice(home: &'static dyn Home) {
+    let world = World::new(home);
+    let mut stage = world.start(&[Instance::probe("wild"), Instance::probe("calm")]).await;
+    let call = ToolCall::new(Name::new("wild_do").unwrap(), json!({ "do": "loops" }));
+    let call = ToolCall { timeout: Some(Duration::from_millis(200)), ..call };
+    let error = stage.node.call(call).await.result.unwrap_err();
+    assert!(matches!(error.code, ToolErrorCode::Timeout | ToolErrorCode::Failed), "{error}");
+    serves(&mut stage, "calm").await;
+    stage.reaches("wild", State::BackingOff).await;
+    serves(&mut stage, "wild").await;
+    assert_eq!(stage.state_of("wild").await["setups"], 2);
+    assert_eq!(stage.state_of("calm").await["setups"], 1);
+    stage.stop().await;
+}
+
+pub async fn one_that_hangs_over_what_it_hears_serves_again(home: &'static dyn Home) {
+    let world = World::new(home);
+    let ear = Instance::probe("ear").hears(&["event_raised"]);
+    let mut stage = world.start(&[ear, Instance::probe("calm")]).await;
+    stage.shout("hangs").await;
+    serves(&mut stage, "calm").await;
+    serves(&mut stage, "ear").await;
+    assert_eq!(stage.state_of("calm").await["setups"], 1);
+    stage.stop().await;
+}
+
+pub async fn readings_of_others_have_no_hole_while_one_breaks(home: &'static dyn Home) {
+    let world = World::new(home);
+    let mut stage = world.start(&[Instance::probe("wild").hears(&["event_raised", "deliver"])]).await;
+    for n in 1..=60 {
+        if n % 20 == 10 {
+            stage.shout("panics").await;
+        }
+        stage.tank(f64::from(n)).await;
+        if n % 20 == 15 {
+            stage.reaches("wild", State::BackingOff).await;
+            stage.reaches("wild", State::Running).await;
+        }
+    }
+    for n in 1..=60 {
+        let reading = stage.reading("tank").await;
+        assert_eq!((reading.seq, level(&reading)), (u64::from(n as u32), Some(f64::from(n))));
+    }
+    assert_eq!(stage.status("wild").restarts, 3);
+    stage.stop().await;
+}
+
+pub async fn one_on_demand_is_there_when_it_is_called(home: &'static dyn Home) {
+    let world = World::new(home);
+    let idle = Some(Duration::from_millis(300));
+    let mut stage = world.start(&[Instance { idle, ..Instance::probe("attic") }]).await;
+    for setups in 1..=2 {
+        assert!(stage.node.directory().tools.contains_key("attic_echo"), "it is listed all the time");
+        assert!(!matches!(stage.status("attic").state, State::Starting | State::Running));
+        assert_eq!(stage.state_of("attic").await["setups"], setups);
+        // Until nobody has called it for a while.
+        assert_eq!(stage.event("probe_teardown").await.text, "attic");
+        while matches!(stage.status("attic").state, State::Starting | State::Running) {
+            stage.states.next().await;
+        }
+    }
+    assert_eq!(stage.status("attic").restarts, 0);
+    stage.stop().await;
 }

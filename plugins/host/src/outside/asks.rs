@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use sedge_plugin::grant::{Grants, Requests};
 use sedge_plugin::topic::Topic;
-use sedge_plugin::topics::{Deliver, Event, EventRaised};
+use sedge_plugin::topics::{Deliver, Event, EventRaised, Failure, OnError};
 use sedge_plugin::{Context, Id, Name, PluginError, ToolCall, ToolError, ToolErrorCode, ToolPath, glob};
 use sedge_protocol::topics::Shape;
 use sedge_protocol::{Ask, frame};
@@ -52,6 +52,7 @@ pub(super) struct Asker {
     hardware: Arc<dyn Hardware>,
     sensors: Mutex<BTreeSet<Id>>,
     events: Mutex<Bucket>,
+    failures: Mutex<Bucket>,
 }
 
 impl Drop for Asker {
@@ -99,6 +100,7 @@ impl Asker {
             hardware: args.hardware.clone(),
             sensors: Mutex::default(),
             events: Mutex::new(Bucket::new(EVENTS, 1.0)),
+            failures: Mutex::new(Bucket::new(EVENTS, 1.0)),
         }
     }
 
@@ -146,6 +148,7 @@ impl Asker {
             Ask::Load { key } => Ok(self.ctx.load::<Json>(&key).await.map_err(failed)?.unwrap_or_default()),
             Ask::Store { key, value } => self.ctx.store(&key, value).await.map(nothing).map_err(failed),
             Ask::Forget { key } => self.ctx.forget(&key).await.map(nothing).map_err(failed),
+            Ask::EventFailed { topic, error } => self.event_failed(&topic, &error).await,
             Ask::Degraded { reason } => {
                 self.ctx.degraded(reason.map(|reason| short(&reason)));
                 Ok(Json::Null)
@@ -161,6 +164,22 @@ impl Asker {
                 Err(ToolError::new(ToolErrorCode::BadRequest, text))
             }
         }
+    }
+
+    /// As the engine tells of a failure of what is compiled in.
+    async fn event_failed(&self, topic: &str, error: &str) -> Result<Json, ToolError> {
+        if !self.held.topics.contains(topic) {
+            return Err(bad(format!("it does not hear `{}`", short(topic))));
+        }
+        // One who fails to hear of failures would hear of that for ever.
+        let is_told =
+            topic != OnError::NAME && self.failures.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if is_told {
+            let failure =
+                Failure { plugin: self.ctx.id().clone(), what: topic.to_owned(), error: short(error) };
+            self.ctx.publish::<OnError>(failure).await;
+        }
+        Ok(Json::Null)
     }
 
     async fn call(&self, tool: &str, args: Json, timeout_ms: Option<u64>) -> Result<Json, ToolError> {

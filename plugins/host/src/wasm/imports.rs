@@ -39,12 +39,14 @@ pub(super) struct Guest {
     /// Its devices, by its labels.
     addresses: BTreeMap<String, u8>,
     asks: u64,
+    /// The last error that it wrote since it was let run: what a panic says, before the trap that says nothing.
+    pub(super) last_words: Option<String>,
 }
 
 impl Guest {
     pub(super) fn new(inbox: Arc<Inbox>, out: mpsc::Sender<ToNode>, message: usize, clock: Clock) -> Self {
         let limiter = Limiter::default();
-        Self { inbox, out, limiter, message, clock, addresses: BTreeMap::new(), asks: 0 }
+        Self { inbox, out, limiter, message, clock, addresses: BTreeMap::new(), asks: 0, last_words: None }
     }
 
     /// What it was granted.
@@ -176,7 +178,11 @@ impl log::Host for Guest {
             log::Level::Debug => "debug",
             log::Level::Trace => "trace",
         };
-        Ok(self.say(ToNode::Log { level: level.to_owned(), text: line(text) })?)
+        let text = line(text);
+        if level == "error" {
+            self.last_words = Some(text.clone());
+        }
+        Ok(self.say(ToNode::Log { level: level.to_owned(), text })?)
     }
 }
 

@@ -186,6 +186,7 @@ fn bounded<R>(
 ) -> Result<R, String> {
     let inbox = Arc::clone(&store.data().inbox);
     inbox.begin(id, budget);
+    store.data_mut().last_words = None;
     // The epoch stands still while nothing runs, so the next one is as far away as it was.
     let running = clockwork.run();
     let result = call(store);
@@ -194,15 +195,23 @@ fn bounded<R>(
     result.map_err(|error| format!("{what}: {}", why(&error, store.data())))
 }
 
+/// What a component has said before it panicked, in one line.
+fn panicked(guest: &Guest) -> String {
+    let Some(words) = &guest.last_words else { return "it panicked, and said nothing".to_owned() };
+    let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    match words.starts_with("panicked at ") {
+        true => format!("it {words}"),
+        false => format!("it panicked; its last words: {words}"),
+    }
+}
+
 /// Why a component did not come back.
 fn why(error: &wasmtime::Error, guest: &Guest) -> String {
     if let Some(halt) = error.downcast_ref::<Halt>() {
         return halt.to_string();
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::UnreachableCodeReached) => {
-            guest.limiter.refused().unwrap_or_else(|| "it panicked; its last words are in its log".to_owned())
-        }
+        Some(Trap::UnreachableCodeReached) => guest.limiter.refused().unwrap_or_else(|| panicked(guest)),
         Some(Trap::StackOverflow) => {
             format!("it went too deep: its stack has {} KiB", super::settings::STACK / 1024)
         }

@@ -117,6 +117,7 @@ fn asks() -> Vec<Ask> {
         Ask::Load { key: "litres".into() },
         Ask::Store { key: "litres".into(), value: json!(17) },
         Ask::Forget { key: "litres".into() },
+        Ask::EventFailed { topic: "deliver".into(), error: "the disk is full".into() },
         Ask::Degraded { reason: Some("one nozzle is shut".into()) },
         Ask::Metric { name: name("litres"), help: "Pumped.".into(), add: Some(1), set: None },
         Ask::I2c {

@@ -306,6 +306,14 @@ class AHook(unittest.TestCase):
             self.assertEqual(len(node.submitted), 199)
             self.assertEqual(node.submitted[-1], ("test", {"seen": 199}))
             self.assertIn(("warn", "ValueError: no level"), node.logs)
+            self.assertEqual(node.failed_events, [("deliver", "ValueError: no level")])
+
+    def test_that_fails_over_three_events_in_a_row_has_ended(self) -> None:
+        reading = {"sensor": "tank", "ts": None, "boot": "00000001"}
+        why = "3 events in a row failed, the last one: deliver: ValueError: no level"
+        with self.assertRaisesRegex(AssertionError, why), FakeNode(Guard) as node:
+            for seq in range(4):
+                node.event("deliver", {**reading, "seq": seq, "fields": {"level": None}})
 
     def test_of_a_processor_needs_no_mark(self) -> None:
         class Double(Processor):

@@ -219,7 +219,12 @@ impl Host for Outward {
                 "no directory was granted: `data = true` under `[requests]` of its manifest asks for one, and `grant = { data = true }` in its section grants it",
             )
         };
-        self.welcome.data_dir.as_ref().map(PathBuf::from).ok_or_else(none)
+        let directory = self.welcome.data_dir.as_ref().ok_or_else(none)?;
+        if cfg!(target_family = "wasm") {
+            let why = "a WebAssembly component has no files: keep what is to be kept by `store`";
+            return Err(PluginError::unmet(why));
+        }
+        Ok(directory.into())
     }
 
     fn load<'a>(&'a self, _: &'a Id, key: &'a str) -> BoxFuture<'a, Result<Option<Json>, PluginError>> {

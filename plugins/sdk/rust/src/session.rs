@@ -2,19 +2,20 @@
 //!
 //! It must not run two handlers at once.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sedge_plugin::tool::Progress;
 use sedge_plugin::{PluginError, ToolError};
-use sedge_protocol::{Call, HelloMessage};
+use sedge_protocol::{Ask, Call, HelloMessage};
 use serde_json::Value as Json;
 
 use crate::executor::Executor;
 use crate::guest::{Guest, Home, Ready, Runs, TellMetrics, Welcome};
 use crate::link::{Level, Link, Parker};
 
-/// Events in a row that may fail. As in a node: then it is to be started anew.
+/// Events of one topic in a row that may fail. As in a node: then it is to be started anew.
 const MOST_FAILURES: u32 = 3;
 
 pub(crate) struct Session {
@@ -24,14 +25,23 @@ pub(crate) struct Session {
     runs: Box<dyn Runs>,
     metrics: Arc<OnceLock<TellMetrics>>,
     is_set_up: bool,
-    failures: u32,
+    /// Events in a row that failed, by topic.
+    failing: BTreeMap<String, u32>,
 }
 
 impl Session {
     pub(crate) fn new(guest: Guest, link: Arc<dyn Link>) -> Self {
         let executor = Executor::new(Arc::new(Parker(link.clone())), link.clock());
         let Guest { hello, runs } = guest;
-        Self { executor, link, hello, runs, metrics: Arc::default(), is_set_up: false, failures: 0 }
+        Self {
+            executor,
+            link,
+            hello,
+            runs,
+            metrics: Arc::default(),
+            is_set_up: false,
+            failing: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn hello(&self) -> HelloMessage {
@@ -73,12 +83,15 @@ impl Session {
         let heard = self.runs.event(topic.clone(), message).await;
         self.tell_metrics(false);
         let Err(error) = heard else {
-            self.failures = 0;
+            self.failing.remove(&topic);
             return Ok(());
         };
-        self.failures += 1;
         self.link.log(Level::Error, &format!("{topic}: {error}"));
-        match self.failures < MOST_FAILURES {
+        // Whoever does not want to hear of it is no reason to end.
+        let _ = self.link.ask(Ask::EventFailed { topic: topic.clone(), error: error.to_string() }).await;
+        let failures = self.failing.entry(topic.clone()).or_default();
+        *failures += 1;
+        match *failures < MOST_FAILURES {
             true => Ok(()),
             false => Err(format!("{MOST_FAILURES} events in a row failed, the last one: {topic}: {error}")),
         }

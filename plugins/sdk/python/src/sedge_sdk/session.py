@@ -6,6 +6,7 @@ other, so that an ask within a call can be answered while further calls queue up
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -14,7 +15,7 @@ import traceback
 from typing import Any, Callable, Dict, List, Optional, Type
 
 from . import VERSION
-from .errors import NodeGone, ProtocolError, SettingsError, ToolError, Unmet
+from .errors import NodeError, NodeGone, ProtocolError, SettingsError, ToolError, Unmet
 from .manifest import Manifest, ManifestError, mark_of, tools_to_wire
 from .node import Asks, Node
 from .plugin import Call, Destination, Plugin, Sensor, tools_of, topics_of
@@ -23,6 +24,8 @@ from .wire import CREDIT, IN_FLIGHT, PROTOCOL, Channel, Message, has_msgpack
 
 #: So long an observer may take before the node is left without an answer to its ping, in seconds.
 STUCK = 60.0
+#: Events of one topic in a row that may fail; then it is to be started anew, as in a node.
+MOST_FAILURES = 3
 #: Errors that are mistakes in the code, not of the world.
 _BUGS = (TypeError, AttributeError, NameError, AssertionError, ImportError, NotImplementedError)
 
@@ -54,6 +57,8 @@ class Session:
         self._event_since: Optional[float] = None
         self._failing: set[str] = set()
         self._traces: Dict[str, str] = {}
+        #: Events in a row that failed, by topic.
+        self._failures: Dict[str, int] = {}
         self._tools = {name: mark_of(plugin, attribute) for name, attribute in tools_of(plugin).items()}
         self._methods = tools_of(plugin)
         self._topics = topics_of(plugin)
@@ -147,7 +152,9 @@ class Session:
                 if message is None:
                     raise NodeGone
                 if message["type"] == "event":
-                    self._event(message)
+                    if not self._event(message):
+                        self._teardown()
+                        return 1
                 elif self._call(message):
                     return 0
         except NodeGone:
@@ -307,7 +314,8 @@ class Session:
         method: Callable[[Any], Any] = getattr(self.plugin, attribute)
         return method
 
-    def _event(self, message: Message) -> None:
+    def _event(self, message: Message) -> bool:
+        """Hears it. False: too many in a row have failed."""
         topic = str(message.get("topic"))
         self._event_since = self._clock()
         try:
@@ -316,14 +324,23 @@ class Session:
                 content = Reading.of_wire(content)
             self._method("event", message)(content)
             self._failing.discard(topic)
+            self._failures.pop(topic, None)
         except Exception as error:
             self._tell_trace(topic, error)
+            text = str(error) if isinstance(error, ToolError) else _text(error)
+            with contextlib.suppress(NodeError):
+                self._asks.ask({"do": "event_failed", "topic": topic, "error": text})
+            self._failures[topic] = self._failures.get(topic, 0) + 1
+            if self._failures[topic] >= MOST_FAILURES:
+                self.error = f"{MOST_FAILURES} events in a row failed, the last one: {topic}: {text}"
+                return False
         finally:
             self._event_since = None
         self._handled_events += 1
         if self._handled_events >= CREDIT // 2:
             self._say({"type": "credit", "n": self._handled_events})
             self._handled_events = 0
+        return True
 
     def _tell_trace(self, what: str, error: Exception) -> None:
         """Where it failed. Once, until it has worked again: the node counts the rest."""

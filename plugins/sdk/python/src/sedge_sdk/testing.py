@@ -160,6 +160,8 @@ class FakeNode:
         self.logs: List[Tuple[str, str]] = []
         #: What is amiss with it; none where it is well.
         self.degraded: Optional[str] = None
+        #: What it failed to hear: topic, error.
+        self.failed_events: List[Tuple[str, str]] = []
         #: Its counters and gauges.
         self.metrics: Dict[str, float] = {}
         #: Everything that it has asked for, in order.
@@ -504,6 +506,9 @@ class FakeNode:
 
     def _ask_forget(self, ask: Message) -> None:
         self.store.pop(ask["key"], None)
+
+    def _ask_event_failed(self, ask: Message) -> None:
+        self.failed_events.append((ask["topic"], ask["error"]))
 
     def _ask_degraded(self, ask: Message) -> None:
         self.degraded = ask.get("reason")

@@ -26,6 +26,11 @@ pub(super) enum Turn {
         topic: String,
         message: Json,
     },
+    /// A call that was given up before it began. It keeps its turn: a plugin that never gets there hangs, and the node is to
+    /// notice.
+    GivenUp {
+        id: u64,
+    },
     Ping {
         id: u64,
     },
@@ -57,7 +62,7 @@ impl Inbox {
             Turn::Call { .. } => take(&mut waiting.calls, IN_FLIGHT),
             Turn::Event { .. } => take(&mut waiting.events, CREDIT as usize),
             Turn::Welcome(_) => waiting.turns.is_empty(),
-            Turn::Ping { .. } | Turn::End(_) => true,
+            Turn::GivenUp { .. } | Turn::Ping { .. } | Turn::End(_) => true,
         };
         if !room {
             return false;
@@ -88,7 +93,7 @@ impl Inbox {
             match waiting.turns.pop_front() {
                 Some(turn) => {
                     match &turn {
-                        Turn::Call { .. } => waiting.calls -= 1,
+                        Turn::Call { .. } | Turn::GivenUp { .. } => waiting.calls -= 1,
                         Turn::Event { .. } => waiting.events -= 1,
                         _ => {}
                     }
@@ -126,8 +131,8 @@ impl Inbox {
         .await
     }
 
-    /// Nobody waits for this call any more. Says whether it had not begun: then it never will.
-    pub(super) fn cancel(&self, id: u64) -> bool {
+    /// Nobody waits for this call any more. One that has not begun never will.
+    pub(super) fn cancel(&self, id: u64) {
         let mut waiting = lock(&self.0);
         if let Some((_, open)) = waiting.running.as_ref().filter(|(running, _)| *running == id) {
             open.store(false, Ordering::Relaxed);
@@ -135,12 +140,10 @@ impl Inbox {
                 waker.wake();
             }
         }
-        let at =
-            waiting.turns.iter().position(|turn| matches!(turn, Turn::Call { id: one, .. } if *one == id));
-        let Some(at) = at else { return false };
-        waiting.turns.remove(at);
-        waiting.calls -= 1;
-        true
+        let waits = |turn: &&mut Turn| matches!(turn, Turn::Call { id: one, .. } if *one == id);
+        if let Some(turn) = waiting.turns.iter_mut().find(waits) {
+            *turn = Turn::GivenUp { id };
+        }
     }
 
     /// All is done.

@@ -116,12 +116,12 @@ async fn serve(session: &mut Session, wire: &Wire, inbox: &Inbox) -> Ended {
                 let open = Arc::new(AtomicBool::new(true));
                 inbox.begin(id, &open);
                 let answer = inbox.unless_given_up(&open, session.call(id, call, &open)).await;
-                let given_up = || ToolError::new(ToolErrorCode::Expired, "nobody waits for it any more");
                 wire.answer(id, answer.unwrap_or_else(|| Err(given_up())));
                 if stops {
                     return Ended::Stopped;
                 }
             }
+            Turn::GivenUp { id } => wire.answer(id, Err(given_up())),
             Turn::Event { topic, message } => {
                 if let Err(why) = session.event(topic, message).await {
                     return Ended::Gone(why);
@@ -135,6 +135,10 @@ async fn serve(session: &mut Session, wire: &Wire, inbox: &Inbox) -> Ended {
             Turn::End(why) => return Ended::Gone(why),
         }
     }
+}
+
+fn given_up() -> ToolError {
+    ToolError::new(ToolErrorCode::Expired, "nobody waits for it any more")
 }
 
 fn said(started: Result<Ready, PluginError>) -> ToNode {

@@ -91,14 +91,7 @@ fn take(message: ToPlugin, wire: &Wire, inbox: &Inbox) {
                 wire.log(Level::Warn, "an event was dropped: it came without credit");
             }
         }
-        ToPlugin::Cancel { id } => {
-            if inbox.cancel(id) {
-                wire.answer(
-                    id,
-                    Err(ToolError::new(ToolErrorCode::Expired, "it was given up before it began")),
-                );
-            }
-        }
+        ToPlugin::Cancel { id } => inbox.cancel(id),
         ToPlugin::Ping { id } => {
             inbox.push(Turn::Ping { id });
         }
