@@ -116,7 +116,10 @@ impl Workshop<'_> {
             (None, None) => return Err(format!("there is no plugin `{kind}`")),
         };
         match sedge_host::read(folder) {
-            Ok(declaration) => Ok((folder.to_owned(), declaration)),
+            // What runs there is in another folder than the node: what is relative here is nothing there.
+            Ok(declaration) => {
+                Ok((std::path::absolute(folder).unwrap_or_else(|_| folder.into()), declaration))
+            }
             Err(mistakes) => Err(mistakes.first().map(ToString::to_string).unwrap_or_default()),
         }
     }
@@ -171,7 +174,8 @@ impl Workshop<'_> {
     ) -> Result<Arc<dyn Carrier>, String> {
         let inner: Arc<dyn Carrier> = match &declaration.entry {
             Some(Entry::Command(command)) => {
-                let process = carriers::process(command.clone(), declaration.stdio, words, None);
+                let memory = (limits.memory > 0).then_some(limits.memory);
+                let process = carriers::process(command.clone(), declaration.stdio, words, memory);
                 carriers::WithSdk::around(process, command, folder, self.kept())
             }
             Some(Entry::Wasm(_)) if words.sandbox == Some(Sandbox::Process) => {

@@ -20,7 +20,7 @@ use sedge_plugin::Id;
 /// The folder for a node's data; none where there is no place for it.
 pub(crate) fn data(configured: Option<&Path>, node: &Id) -> Option<PathBuf> {
     if let Some(folder) = configured {
-        return Some(folder.into());
+        return Some(std::path::absolute(folder).unwrap_or_else(|_| folder.into()));
     }
     let system = PathBuf::from("/var/lib/sedge");
     let state = first_of("STATE_DIRECTORY");

@@ -44,5 +44,7 @@ mod remote;
 mod sysfs;
 #[path = "promises/table.rs"]
 mod table;
+#[path = "promises/trust.rs"]
+mod trust;
 
 use broker::clients;

@@ -85,7 +85,7 @@ pub enum Step {
     Place,
     /// It writes the lock file.
     Record,
-    /// It waits for a program: said often.
+    /// It waits, for a program or another installation: said often.
     Waiting,
 }
 

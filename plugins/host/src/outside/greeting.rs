@@ -51,7 +51,7 @@ pub(super) fn ready(declared: &Declaration, answer: ToNode) -> Result<Option<Dur
             Ok(every_ms.map(Duration::from_millis).map(|every| every.max(OFTEN)))
         }
         ToNode::Failed { why, message } => {
-            let message = message.chars().take(LONGEST).collect::<String>().into();
+            let message = one_line(&message).chars().take(LONGEST).collect::<String>().into();
             Err(match why {
                 Why::Settings => PluginError::Settings(message),
                 Why::Unmet => PluginError::Unmet(message),
@@ -60,6 +60,12 @@ pub(super) fn ready(declared: &Declaration, answer: ToNode) -> Result<Option<Dur
         }
         _ => Err(PluginError::failed("it answered `welcome` with neither `ready` nor `failed`")),
     }
+}
+
+/// What a plugin says, in one line.
+pub(super) fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" | ").replace(char::is_control, " ")
 }
 
 /// What of its tools is not as the manifest says.

@@ -12,9 +12,22 @@ pub fn look(stage: &mut Stage) {
 }
 
 fn measure(stage: &mut Stage) -> Outcome {
-    for sensor in
-        ["board", "clock", "absent", "owned", "hwmon", "warmth", "light", "damp", "nobody", "pump", "flow"]
-    {
+    let others = [
+        "board",
+        "clock",
+        "absent",
+        "owned",
+        "hwmon",
+        "warmth",
+        "light",
+        "damp",
+        "nobody",
+        "pump",
+        "flow",
+        "sandboxed",
+        "hungry",
+    ];
+    for sensor in others {
         stage.guest.run(&format!("sedge plugin disable {sensor} -c /etc/node.toml"))?;
     }
     after(stage, 5)?;

@@ -13,7 +13,7 @@ class Newest(Sensor):
             raise Unmet(f"there is no folder {self.folder}")  # skipped, and tried again later
 
     def read(self):
-        times = [entry.stat().st_mtime for entry in self.files()]
+        times = [entry.stat().st_mtime for entry in self.files()]  # what is raised here is the reason of a missing value
         if not times:
             return {"age": Missing("no_file"), "files": 0}  # never a made-up value
         return {"age": time.time() - max(times), "files": len(times)}
@@ -24,7 +24,8 @@ class Newest(Sensor):
         return max(self.files(), key=lambda entry: entry.stat().st_mtime).name
 
     def files(self):
-        return [entry for entry in self.folder.glob(self.settings.get("pattern", "*")) if entry.is_file()]
+        pattern = self.settings.get("pattern", "*")
+        return [entry for entry in self.folder.iterdir() if entry.is_file() and entry.match(pattern)]
 
 
 run(Newest)

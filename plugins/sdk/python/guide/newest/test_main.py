@@ -3,6 +3,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from sedge_sdk import ToolError
 from sedge_sdk.testing import FakeNode, SetupFailed
 
 from main import Newest
@@ -29,6 +30,14 @@ class ANewest(unittest.TestCase):
     def test_an_empty_folder_has_no_age(self):
         with FakeNode(Newest, settings={"folder": str(self.folder)}) as node:
             self.assertEqual(node.read(), {"age": {"missing": "no_file"}, "files": 0})
+
+    def test_a_folder_that_is_gone_fails_the_reading(self):
+        with FakeNode(Newest, settings={"folder": str(self.folder)}) as node:
+            self.folder.rmdir()
+            with self.assertRaises(ToolError):
+                node.read()
+            self.folder.mkdir()
+            self.assertEqual(node.read()["files"], 0)
 
     def test_without_its_folder_it_waits(self):
         with self.assertRaises(SetupFailed) as failed, FakeNode(Newest, settings={"folder": "/nowhere"}):
