@@ -146,7 +146,7 @@ impl Bench {
 
     /// Waits until it runs.
     async fn runs(&self, id: &str) {
-        within(async {
+        let running = async {
             loop {
                 let listed = self.ask(&["plugin", "list"]).await;
                 let row = listed.as_array().unwrap().iter().find(|row| row["id"] == id);
@@ -156,8 +156,9 @@ impl Bench {
                     return;
                 }
             }
-        })
-        .await;
+        };
+        // The first start of a component compiles it.
+        tokio::time::timeout(LONG, running).await.expect("it should run by now");
     }
 }
 
@@ -382,7 +383,8 @@ fn found(folder: &Path, name: &str) -> Option<PathBuf> {
 /// That a kind of sensor reads the simulated chip at 0x77.
 async fn reads_the_chip(bench: &Bench) {
     let section = format!(
-        "[sensor.attic]\nkind = \"{}\"\nbus = \"i2c-1\"\naddress = 0x77\nevery = \"100ms\"\n",
+        "[sensor.attic]\nkind = \"{}\"\nbus = \"i2c-1\"\naddress = 0x77\nevery = \"100ms\"\n\
+         limits.start = \"120s\"\n",
         bench.name
     );
     let _node = bench.node(&section).await;
