@@ -47,6 +47,8 @@ config() { # KIND COUNT
         wasm* ) [ $((n % 2)) -eq 0 ] || printf '[bus.b%s]\nkind = "sim"\n' "$n"
             printf '[sensor.p%s]\nkind = "wasm-bme280"\nbus = "b%s"\naddress = %s\nevery = "60s"\n' \
                 "$n" $((n - 1 + n % 2)) $((0x77 - n % 2))
+            # To make its native code takes long where everything else is measured at the same time.
+            echo 'limits = { start = "60s" }'
             [ "$1" = wasm ] || echo 'sandbox = "process"' ;;
         rust) printf '[plugin.p%s]\nkind = "rust-tally"\ngrant = { topics = ["deliver"] }\n' "$n" ;;
         python) printf '[plugin.p%s]\nkind = "py-veto"\ntools = ["none"]\ngrant = { topics = ["pre_tool_execute"] }\n' "$n" ;;

@@ -184,8 +184,9 @@ impl Node {
     }
 
     fn transfer(&mut self, ask: &Ask) -> std::result::Result<Json, ToolError> {
-        let Ask::I2c { operations, .. } = ask else {
-            return Err(ToolError::new(ToolErrorCode::Denied, "there is I2C here, and nothing else"));
+        let operations = match ask {
+            Ask::I2c { device, operations } if device == "device" => operations,
+            _ => return Err(ToolError::new(ToolErrorCode::Denied, "not granted: there is one chip here")),
         };
         let failed = |error: sedge_plugin::device::BusError| ToolError::failed(error.to_string());
         let mut read = Vec::new();

@@ -17,6 +17,10 @@ const HELD: u64 = 10;
 const INSIDE: &str = "sleep 70001";
 const OUTSIDE: &str = "sleep 70002";
 
+/// How often it is looked whether a process is there, or gone, and what the guest does in between.
+const LOOKS: usize = 20;
+const PAUSE: &str = "usleep 500000";
+
 /// Looks at all of them.
 pub fn look(stage: &mut Stage) {
     stage.promise("a component reads a chip on a real bus", |stage| {
@@ -64,7 +68,6 @@ fn eats(stage: &mut Stage) -> Outcome {
         return Err(format!("{told}, but: {result}"));
     }
     running(stage)?;
-    // The group is made anew with each start, or is the same one: what the kernel counted stays either way in what was told.
     Ok(told)
 }
 
@@ -118,10 +121,15 @@ fn next_reading(stage: &mut Stage) -> Result<(), String> {
 /// It starts what is to be looked for; both are there.
 fn leaves(stage: &mut Stage) -> Result<(), String> {
     stage.watch.call("hungry_leave", &json!({}), SOON)?;
-    match processes(stage, &[INSIDE, OUTSIDE])? {
-        there if there.lines().count() == 2 => Ok(()),
-        there => Err(format!("started: {there}")),
+    // It answers when it has forked, and they show their names when they have begun.
+    for _ in 0..LOOKS {
+        let there = processes(stage, &[INSIDE, OUTSIDE])?;
+        if there.contains(INSIDE) && there.contains(OUTSIDE) {
+            return Ok(());
+        }
+        stage.guest.run(PAUSE)?;
     }
+    Err(format!("of {INSIDE} and {OUTSIDE} there is: {}", processes(stage, &[INSIDE, OUTSIDE])?))
 }
 
 fn processes(stage: &mut Stage, words: &[&str]) -> Result<String, String> {
@@ -132,12 +140,11 @@ fn processes(stage: &mut Stage, words: &[&str]) -> Result<String, String> {
 }
 
 fn gone(stage: &mut Stage, words: &[&str]) -> Outcome {
-    for _ in 0..20 {
+    for _ in 0..LOOKS {
         if processes(stage, words)?.is_empty() {
             return Ok(format!("no {}", words.join(", no ")));
         }
-        // It takes as long as the node needs, or the kernel; a look at the guest takes its time too.
-        stage.guest.run("usleep 500000")?;
+        stage.guest.run(PAUSE)?;
     }
     Err(format!("there is still: {}", processes(stage, words)?))
 }
