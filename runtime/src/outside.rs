@@ -38,6 +38,9 @@ const AROUND: u64 = 128 << 20;
 /// Until a plugin must be ready, unless the config says otherwise.
 const START: Duration = Duration::from_secs(if cfg!(target_pointer_width = "32") { 30 } else { 10 });
 
+/// The same for a component, which may have to be compiled first.
+const FIRST: Duration = Duration::from_secs(60);
+
 /// How long the engine waits beyond that: so the plugin's own deadline tells what was waited for.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -224,7 +227,8 @@ pub(crate) const COMPONENT: &str = "__component";
 pub(crate) fn limits(words: &Words, declaration: &Declaration) -> Limits {
     let [process, component] = MEMORY;
     let is_component = matches!(declaration.entry, Some(Entry::Wasm(_)));
-    let start = words.limits.start.map_or(START, |start| start.0);
+    let usual = if is_component { FIRST } else { START };
+    let start = words.limits.start.map_or(usual, |start| start.0);
     Limits {
         message: words
             .limits
