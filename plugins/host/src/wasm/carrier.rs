@@ -15,7 +15,7 @@ use super::imports::Guest;
 use super::inbox::Inbox;
 use super::instance::{Prepared, run};
 use super::settings::{STACK, Target};
-use super::{ComponentCarrier, ComponentOptions, artefact, interface, load};
+use super::{ComponentCarrier, ComponentOptions, artefact, interface};
 use crate::outside::{Carrier, Line, Start};
 
 /// The stack of a component's thread: its own, and what answers it.
@@ -66,7 +66,8 @@ fn prepare(options: &ComponentOptions, limits: sedge_protocol::Limits) -> Result
     let target = options.target();
     let artefact = artefact::find(options, target)?;
     let clockwork = engine(target).map_err(PluginError::failed)?;
-    let component = load::load(&clockwork.engine, &artefact)
+    let component = clockwork
+        .load(&artefact)
         .map_err(|error| PluginError::failed(format!("{} cannot be loaded: {error:#}", file.display())))?;
     let named = |message: String| PluginError::Settings(format!("{}: {message}", file.display()).into());
     interface::check(&clockwork.engine, &component).map_err(named)?;
@@ -75,7 +76,7 @@ fn prepare(options: &ComponentOptions, limits: sedge_protocol::Limits) -> Result
         .and_then(|()| linker.instantiate_pre(&component))
         .and_then(PluginPre::new)
         .map_err(|error| named(interface::unlinked(&clockwork.engine, &component, &error)))?;
-    Ok(Prepared { clockwork, component: linked, limits })
+    Ok(Prepared { clockwork, component: linked, limits, code: component })
 }
 
 /// Puts what comes into the inbox, also while the component runs.

@@ -2,12 +2,18 @@
 //!
 //! A component that runs is asked every ten milliseconds whether it may run on: that is the epoch, which a thread advances as
 //! long as some call is under way. On an idle node it sleeps.
+//!
+//! Instances of one component share its code, which is some hundred times what an instance has of its own.
 
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use wasmtime::Engine;
+use wasmtime::component::Component;
 
+use super::load::{self, Vouched};
 use super::settings::{Target, config};
 
 /// How often a component is asked whether it may run on.
@@ -18,6 +24,8 @@ pub(super) struct Clockwork {
     pub(super) engine: Engine,
     running: Mutex<usize>,
     wake: Condvar,
+    /// What some instance has, by the hash of its code.
+    loaded: Mutex<BTreeMap<[u8; 32], Weak<Component>>>,
 }
 
 /// The engine of a target, made once.
@@ -32,7 +40,8 @@ impl Clockwork {
     fn start(target: Target) -> Result<Arc<Self>, String> {
         let failed = |error: wasmtime::Error| format!("WebAssembly cannot be run here: {error:#}");
         let engine = config(target).and_then(|config| Engine::new(&config)).map_err(failed)?;
-        let clockwork = Arc::new(Self { engine, running: Mutex::new(0), wake: Condvar::new() });
+        let clockwork =
+            Arc::new(Self { engine, running: Mutex::new(0), wake: Condvar::new(), loaded: Mutex::default() });
         let ticking = Arc::clone(&clockwork);
         let thread = std::thread::Builder::new().name("wasm-epoch".into()).stack_size(64 * 1024);
         thread
@@ -50,6 +59,19 @@ impl Clockwork {
             self.engine.increment_epoch();
             running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Loads a component, where no other instance has loaded it. It is there as long as somebody has it.
+    pub(super) fn load(&self, artefact: &Vouched) -> wasmtime::Result<Arc<Component>> {
+        let hash = Sha256::digest(&artefact.0).into();
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, component| component.strong_count() > 0);
+        if let Some(component) = loaded.get(&hash).and_then(Weak::upgrade) {
+            return Ok(component);
+        }
+        let component = Arc::new(load::load(&self.engine, artefact)?);
+        loaded.insert(hash, Arc::downgrade(&component));
+        Ok(component)
     }
 
     /// A call begins; it ends when what this returns is dropped.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sedge_plugin::{ToolError, ToolErrorCode};
 use sedge_protocol::{CREDIT, Call, HelloMessage, Limits, ToNode, ToPlugin};
+use wasmtime::component::Component;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::bindings::{Plugin, PluginPre};
@@ -24,6 +25,8 @@ pub(super) struct Prepared {
     pub(super) clockwork: Arc<Clockwork>,
     pub(super) component: PluginPre<Guest>,
     pub(super) limits: Limits,
+    /// Shared as long as it is held.
+    pub(super) code: Arc<Component>,
 }
 
 /// A component that runs.
@@ -31,6 +34,7 @@ struct Instance {
     clockwork: Arc<Clockwork>,
     store: Store<Guest>,
     plugin: Plugin,
+    _code: Arc<Component>,
 }
 
 /// Runs it to its end.
@@ -45,7 +49,7 @@ pub(super) fn run(prepared: Prepared, guest: Guest) -> End {
 
 impl Instance {
     fn start(prepared: Prepared, guest: Guest) -> Result<Self, String> {
-        let Prepared { clockwork, component, limits } = prepared;
+        let Prepared { clockwork, component, limits, code } = prepared;
         let mut store = Store::new(&clockwork.engine, guest);
         store.data_mut().limiter.set(limits.memory);
         store.limiter(|guest| &mut guest.limiter);
@@ -65,7 +69,7 @@ impl Instance {
         // What goes over this line is never encoded.
         hello.encodings.clear();
         say(&store, ToNode::Hello(hello))?;
-        Ok(Self { clockwork, store, plugin })
+        Ok(Self { clockwork, store, plugin, _code: code })
     }
 
     /// Does what comes, until it is to end.
