@@ -192,7 +192,8 @@ pub(super) fn made(folder: &Path) -> Result<Option<String>, Unfit> {
     Ok(Some(hex(&Sha256::digest(lines.concat()))))
 }
 
-/// Where below a folder there is what Python has compiled, which no list of files has.
+/// Where below a folder there is what Python has compiled, which no list of files has; also told
+/// of a folder that is too large to be a plugin's.
 pub(super) fn compiled(folder: &Path) -> io::Result<Option<String>> {
     let (mut left, mut seen) = (vec![(folder.to_path_buf(), String::new())], 0);
     while let Some((next, below)) = left.pop() {
@@ -201,7 +202,7 @@ pub(super) fn compiled(folder: &Path) -> io::Result<Option<String>> {
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = format!("{below}{name}");
             seen += 1;
-            if name == COMPILED || seen > MAX_MADE {
+            if name == COMPILED || seen > 2 * MAX_FILES {
                 return Ok(Some(path));
             }
             if entry.file_type()?.is_dir() && !(below.is_empty() && name == VENV) {
