@@ -19,6 +19,15 @@ use serde_json::{Map, Value as Json, json};
 /// Fields that a frame from outside may have.
 pub const MOST_FIELDS: usize = 256;
 
+/// Bytes of a text in a frame from outside.
+pub const LONGEST_TEXT: usize = 4096;
+
+/// Bytes of a frame from outside: its names, texts and reasons, and eight for each other value.
+pub const LARGEST: usize = 16 * 1024;
+
+/// Bytes of the reason why a value is missing.
+const LONGEST_REASON: usize = 64;
+
 /// Why a field has no value, where nobody says.
 const MISSING: &str = "missing";
 
@@ -56,6 +65,41 @@ pub fn decode(json: &Json) -> Result<Frame, String> {
     }
     let samples = fields.iter().map(|(name, json)| sample(name, json)).collect::<Result<_, _>>()?;
     Ok(Frame { samples })
+}
+
+/// A frame from outside that costs others no more than a frame may: a text that is too long is missing, as `too_long`.
+///
+/// # Errors
+/// All of it is too large still.
+pub fn bounded(mut frame: Frame) -> Result<Frame, String> {
+    for sample in &mut frame.samples {
+        match &mut sample.value {
+            Ok(Value::Text(text)) if text.len() > LONGEST_TEXT => sample.value = Err("too_long".into()),
+            Err(reason) if reason.len() > LONGEST_REASON => {
+                let end = reason.floor_char_boundary(LONGEST_REASON);
+                *reason = reason[..end].to_owned().into();
+            }
+            _ => {}
+        }
+    }
+    match size(&frame) {
+        size if size > LARGEST => Err(format!("a frame has at most {LARGEST} bytes; found {size}")),
+        _ => Ok(frame),
+    }
+}
+
+/// What a frame takes, as [`LARGEST`] counts.
+#[must_use]
+pub fn size(frame: &Frame) -> usize {
+    let of = |sample: &Sample| {
+        let value = match &sample.value {
+            Ok(Value::Text(text)) => text.len(),
+            Ok(_) => 8,
+            Err(reason) => reason.len(),
+        };
+        sample.field.len() + value
+    };
+    frame.samples.iter().map(of).sum()
 }
 
 fn sample(name: &str, json: &Json) -> Result<Sample, String> {

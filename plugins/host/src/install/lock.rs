@@ -8,6 +8,7 @@
 //! source = "git+https://example.org/pump.git#main"
 //! commit = "5f2c…"
 //! sha256 = "9a0b…"                  # of the list of all its files
+//! venv = "77d1…"                    # of the list of all that its virtual environment has
 //! key = "RWQ…"                      # who signed it
 //! installed = "2026-11-21T17:20:00.000Z"
 //!
@@ -62,6 +63,9 @@ pub struct Locked {
     /// Of the list of all its files; none for a link, behind which files may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Of the list of all that its virtual environment has, where it was given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub venv: Option<String>,
     /// The key by which it was signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,

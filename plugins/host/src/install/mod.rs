@@ -64,6 +64,11 @@ use tree::first_three;
 pub use tree::{MAX_BYTES, MAX_FILES, Sums};
 pub use venv::{VENV, interpreter};
 
+/// Whether there is what Python has compiled, other than in its own environment; true where that cannot be known.
+pub(crate) fn has_compiled(folder: &Path) -> bool {
+    !matches!(tree::compiled(folder), Ok(None))
+}
+
 /// Bytes of an archive.
 pub const MAX_ARCHIVE: u64 = 64 * 1024 * 1024;
 
@@ -254,6 +259,7 @@ impl Installer<'_> {
             source: Source::Directory(folder.clone()).kept(),
             commit: None,
             sha256: None,
+            venv: None,
             key: None,
             installed: rfc3339(self.now_ms),
             requests: declaration.requests.clone(),
@@ -295,7 +301,19 @@ impl Installer<'_> {
             None => Ready::make(self, &root, &source, Wanted::Newer(name))?,
         };
         if ready.sums.hash() == sha256 {
-            return Ok(Upgraded::Same { name: name.into(), version: before.version });
+            if root.is_intact(name, &before) {
+                return Ok(Upgraded::Same { name: name.into(), version: before.version });
+            }
+            root.unchanged(name, &sha256, how.force)?;
+            let mut installed = ready.told(&root, &source, None);
+            installed.before = Some(before.version.clone());
+            installed
+                .notes
+                .push("it was changed since it was installed: it is what its source has again".into());
+            if !how.dry {
+                self.swap(&mut root, &ready, &source)?;
+            }
+            return Ok(Upgraded::Done(Box::new(installed)));
         }
         let mut asks = ready.declaration.requests.beyond(&before.requests);
         if let Some(key) = before.key.as_ref().filter(|key| ready.key.as_ref() != Some(key)) {
@@ -386,6 +404,7 @@ impl Installer<'_> {
             source: source.kept(),
             commit: ready.commit.clone(),
             sha256: Some(ready.sums.hash()),
+            venv: ready.venv.clone(),
             key: ready.key.clone(),
             installed: rfc3339(self.now_ms),
             requests: ready.declaration.requests.clone(),
@@ -419,10 +438,15 @@ impl Root {
     fn free(&self, name: &str) -> Result<(), InstallError> {
         let there = self.folder(name);
         let why = if self.lock.plugins.contains_key(name) && fs::symlink_metadata(&there).is_ok() {
-            format!(
-                "`{name}` is installed already in {}; see `sedge plugin upgrade {name}`",
-                self.path.display()
-            )
+            let here = self.path.display();
+            match self.lock.plugins.get(name) {
+                Some(locked) if locked.sha256.is_some() && !self.is_intact(name, locked) => format!(
+                    "`{name}` is installed already in {here}, and was changed since: `sedge plugin upgrade {name} --force` puts back what its source has; to have it from elsewhere, `sedge plugin remove {name}` first"
+                ),
+                _ => format!(
+                    "`{name}` is installed already in {here}; see `sedge plugin upgrade {name}`; to have it from elsewhere, `sedge plugin remove {name}` first"
+                ),
+            }
         } else if fs::symlink_metadata(&there).is_ok() {
             format!(
                 "{} is there already, and was not installed by `sedge plugin`: move it away",
@@ -434,14 +458,30 @@ impl Root {
         Err(InstallError::Exists(why))
     }
 
+    /// Whether it is what was installed, and its environment what was made.
+    fn is_intact(&self, name: &str, locked: &Locked) -> bool {
+        let folder = self.folder(name);
+        let is_folder = fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir());
+        let sums = Sums::of(&folder).ok().map(|sums| sums.hash());
+        let venv = tree::made(&folder.join(VENV)).ok();
+        is_folder && sums.is_some() && sums == locked.sha256 && venv.is_some_and(|venv| venv == locked.venv)
+    }
+
     /// Nobody's own changes are thrown away unasked.
     fn unchanged(&self, name: &str, sha256: &str, force: bool) -> Result<(), InstallError> {
-        let Ok(now) = Sums::of(&self.folder(name)) else { return Ok(()) };
-        if force || now.hash() == sha256 {
+        let folder = self.folder(name);
+        if force || fs::symlink_metadata(&folder).is_err() {
             return Ok(());
         }
-        let changed = list_of(&self.path, sha256).map(|before| now.differences(&before)).unwrap_or_default();
-        let files = if changed.is_empty() { "its files".into() } else { first_three(&changed) };
+        let files = match Sums::of(&folder) {
+            Ok(now) if now.hash() == sha256 => return Ok(()),
+            Ok(now) => {
+                let changed = list_of(&self.path, sha256).map(|before| now.differences(&before));
+                changed.filter(|changed| !changed.is_empty()).map(|changed| first_three(&changed))
+            }
+            Err(unfit) => Some(unfit.to_string()),
+        };
+        let files = files.unwrap_or_else(|| "its files".into());
         Err(InstallError::Exists(format!(
             "`{name}` was changed since it was installed: {files}; keep what you need of that, and say --force"
         )))

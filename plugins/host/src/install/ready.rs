@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::program::Failed;
 use super::root::{Root, Staging};
 use super::sign::{Signed, signed};
-use super::tree::{COMPILED, Sums, first_three, sum};
+use super::tree::{COMPILED, Sums, first_three, made, sum};
 use super::{
     Held, InstallError, Installed, Installer, MAX_ARCHIVE, Require, Source, Step, git, pypi, unpack, venv,
 };
@@ -30,6 +30,8 @@ pub(super) struct Ready {
     pub(super) declaration: Declaration,
     pub(super) commit: Option<String>,
     pub(super) sums: Sums,
+    /// What its environment hashes to.
+    pub(super) venv: Option<String>,
     pub(super) key: Option<String>,
     loads: String,
     notes: Vec<String>,
@@ -64,7 +66,7 @@ impl Ready {
             Wanted::Newer(_) => {}
         }
         // What is not hashed must be made here.
-        without_compiled(&top);
+        without_compiled(&top, true);
         let is_pypi = matches!(source, Source::Pypi { .. });
         if !is_pypi && fs::symlink_metadata(top.join(venv::VENV)).is_ok() {
             let why =
@@ -137,7 +139,7 @@ impl Ready {
         }
         installer.step(Step::Start)?;
         let loads = installer.verifier.loads(&folder, &declaration).map_err(InstallError::Loads)?;
-        without_compiled(&folder);
+        without_compiled(&folder, true);
         let after = Sums::of(&folder).map_err(unfit)?;
         if after != sums {
             let files = first_three(&after.differences(&sums));
@@ -147,7 +149,8 @@ impl Ready {
             return Err(InstallError::Loads(why));
         }
         venv::settle(&folder, &root.folder(&name))?;
-        Ok(Self { name, folder, declaration, commit, sums, key, loads, notes, _staging: staging })
+        let venv = made(&folder.join(venv::VENV)).map_err(unfit)?;
+        Ok(Self { name, folder, declaration, commit, sums, venv, key, loads, notes, _staging: staging })
     }
 
     /// Moves it to its place.
@@ -261,6 +264,13 @@ fn top(came: &Path, shown: &str) -> Result<PathBuf, InstallError> {
 /// What the manifest calls it, legal as the name of a folder.
 fn name(folder: &Path, shown: &str) -> Result<String, InstallError> {
     let file = folder.join(MANIFEST_FILE);
+    let metadata = fs::symlink_metadata(&file).map_err(InstallError::io("read", &file))?;
+    if !metadata.is_file() {
+        return Err(InstallError::refused(
+            shown,
+            format!("`{MANIFEST_FILE}` is a link: put the file itself there"),
+        ));
+    }
     let mut text = String::new();
     let read = File::open(&file).and_then(|file| {
         use std::io::Read;
@@ -284,13 +294,13 @@ fn name(folder: &Path, shown: &str) -> Result<String, InstallError> {
 }
 
 /// Takes away what Python has compiled when it was started. What stays is no harm.
-fn without_compiled(folder: &Path) {
+fn without_compiled(folder: &Path, is_top: bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if entry.file_name() == COMPILED {
             let _ = fs::remove_dir_all(entry.path());
-        } else if is_folder && entry.file_name() != venv::VENV {
-            without_compiled(&entry.path());
+        } else if is_folder && !(is_top && entry.file_name() == venv::VENV) {
+            without_compiled(&entry.path(), false);
         }
     }
 }

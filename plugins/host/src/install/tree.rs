@@ -1,7 +1,8 @@
 //! The files of a plugin, and what they hash to.
 //!
 //! The text is that of `sha256sum`, sorted by name, so that anybody can check it; a plugin's hash is the hash of that text. What
-//! a machine makes by itself is not among them: the virtual environment, and what Python compiles.
+//! a machine makes by itself is not among them: the virtual environment, which has a hash of its own, and what Python compiles,
+//! which is not used.
 //!
 //! It must not follow a link: what is no plain file is refused.
 
@@ -24,6 +25,9 @@ pub const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Folders within each other.
 const MAX_DEPTH: usize = 32;
+
+/// Files of a virtual environment.
+const MAX_MADE: usize = 200_000;
 
 /// What Python writes beside a module.
 pub(super) const COMPILED: &str = "__pycache__";
@@ -146,6 +150,67 @@ pub(super) fn files(folder: &Path) -> Result<Vec<String>, Unfit> {
     walk.folder(folder, "", 0)?;
     walk.files.sort();
     Ok(walk.files)
+}
+
+/// What a folder hashes to that a machine has made, links and all; none where there is none. It is not a plugin's files, so it is
+/// bounded otherwise.
+pub(super) fn made(folder: &Path) -> Result<Option<String>, Unfit> {
+    match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+        Ok(metadata) if !metadata.is_dir() => return Err(Unfit::File(VENV.into(), "is no folder".into())),
+        Ok(_) => {}
+    }
+    let (mut lines, mut left) = (Vec::new(), vec![(folder.to_path_buf(), 0)]);
+    while let Some((next, depth)) = left.pop() {
+        for entry in fs::read_dir(&next)? {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            let below = path.strip_prefix(folder).unwrap_or(&path).as_os_str().as_encoded_bytes();
+            let below = format!("{}", below.escape_ascii());
+            if kind.is_dir() {
+                if depth == MAX_DEPTH {
+                    return Err(Unfit::File(below, format!("lies deeper than {MAX_DEPTH} folders")));
+                }
+                left.push((path, depth + 1));
+                continue;
+            }
+            let said = if kind.is_symlink() {
+                format!("link {}", fs::read_link(&path)?.as_os_str().as_encoded_bytes().escape_ascii())
+            } else if kind.is_file() {
+                sum(&path)?
+            } else {
+                return Err(Unfit::File(below, "is neither a file nor a folder".into()));
+            };
+            lines.push(format!("{below} {said}\n"));
+            if lines.len() > MAX_MADE {
+                return Err(Unfit::All(format!("there are more than {MAX_MADE} files in {VENV}")));
+            }
+        }
+    }
+    lines.sort();
+    Ok(Some(hex(&Sha256::digest(lines.concat()))))
+}
+
+/// Where below a folder there is what Python has compiled, which no list of files has; also told
+/// of a folder that is too large to be a plugin's.
+pub(super) fn compiled(folder: &Path) -> io::Result<Option<String>> {
+    let (mut left, mut seen) = (vec![(folder.to_path_buf(), String::new())], 0);
+    while let Some((next, below)) = left.pop() {
+        for entry in fs::read_dir(&next)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = format!("{below}{name}");
+            seen += 1;
+            if name == COMPILED || seen > 2 * MAX_FILES {
+                return Ok(Some(path));
+            }
+            if entry.file_type()?.is_dir() && !(below.is_empty() && name == VENV) {
+                left.push((entry.path(), format!("{path}/")));
+            }
+        }
+    }
+    Ok(None)
 }
 
 struct Walk {

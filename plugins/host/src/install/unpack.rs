@@ -9,13 +9,22 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path};
 
 use flate2::read::MultiGzDecoder;
-use tar::{Archive, EntryType};
+use tar::{Archive, EntryType, PaxExtensions};
 
 use super::InstallError;
 use super::tree::{COMPILED, MAX_BYTES, MAX_FILES, is_plain_name};
 
 /// What tar adds to the files themselves: headers and padding.
 const OVERHEAD: u64 = MAX_FILES as u64 * 2048;
+
+/// Bytes of a path in an archive.
+const LONGEST: u64 = 4096;
+
+/// Bytes of what an archive says of its next file besides.
+const EXTENSION: u64 = 64 * 1024;
+
+/// Characters of a path that are shown.
+const SHOWN: usize = 100;
 
 /// What a cache says of itself, after <https://bford.info/cachedir/>: the folder that cargo builds in does.
 const CACHE_TAG: &str = "CACHEDIR.TAG";
@@ -43,18 +52,34 @@ pub(super) fn archive(
         None => refuse(format!("this is no whole .tar.gz, .tgz or .tar: {error}")),
     };
     let mut archive = Archive::new(Bounded { bytes, left: MAX_BYTES + OVERHEAD });
-    let mut files = 0;
-    for entry in archive.entries().map_err(broken)? {
+    let (mut files, mut long) = (0, None);
+    // Raw: the names that stand before their files are read here, where they are bounded.
+    for entry in archive.entries().map_err(broken)?.raw(true) {
         if !goes_on() {
             return Err(InstallError::Cancelled);
         }
         let mut entry = entry.map_err(broken)?;
         let kind = entry.header().entry_type();
-        if matches!(kind, EntryType::XGlobalHeader) {
-            continue;
+        match kind {
+            EntryType::XGlobalHeader => continue,
+            // The file behind it is a link, and refused.
+            EntryType::GNULongLink => continue,
+            EntryType::GNULongName => {
+                let mut name = extension(&mut entry, LONGEST).map_err(broken)?.map_err(&refuse)?;
+                name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
+                long = Some(name);
+                continue;
+            }
+            EntryType::XHeader => {
+                let said = extension(&mut entry, EXTENSION).map_err(broken)?.map_err(&refuse)?;
+                long = path_of(&said).map_err(&refuse)?.or(long);
+                continue;
+            }
+            _ => {}
         }
-        let raw = entry.path_bytes().into_owned();
-        let name = String::from_utf8_lossy(&raw).into_owned();
+        let raw = long.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        let name: String = String::from_utf8_lossy(&raw).chars().take(SHOWN).collect();
+        let name = if name.len() < raw.len() { format!("{name}…") } else { name };
         let say = |why: &str| refuse(format!("`{}` {why}", name.escape_debug()));
         let parts = parts(std::str::from_utf8(&raw).ok()).map_err(say)?;
         let path = parts.iter().fold(into.to_path_buf(), |path, part| path.join(part));
@@ -97,6 +122,33 @@ pub(super) fn archive(
     Ok(())
 }
 
+/// What an archive says of its next file: not read where it is longer than anybody needs.
+fn extension(entry: &mut impl Read, most: u64) -> io::Result<Result<Vec<u8>, String>> {
+    let mut said = Vec::new();
+    entry.take(most + 1).read_to_end(&mut said)?;
+    if said.len() as u64 > most {
+        return Ok(Err(format!("what it says of a file is longer than {most} bytes")));
+    }
+    Ok(Ok(said))
+}
+
+/// The path in an extension of pax.
+fn path_of(said: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    let mut path = None;
+    for extension in PaxExtensions::new(said) {
+        let extension = extension.map_err(|error| format!("an extension cannot be read: {error}"))?;
+        match extension.key_bytes() {
+            b"path" if extension.value_bytes().len() as u64 > LONGEST => {
+                return Err(format!("what it says of a file is longer than {LONGEST} bytes"));
+            }
+            b"path" => path = Some(extension.value_bytes().to_vec()),
+            b"size" => return Err("a file in it has its size in an extension: write it as plain tar".into()),
+            _ => {}
+        }
+    }
+    Ok(path)
+}
+
 /// The steps of a path that stays where it is.
 fn parts(path: Option<&str>) -> Result<Vec<&str>, &'static str> {
     const OUT: &str = "leads out of the plugin's folder";
@@ -134,13 +186,13 @@ pub(super) fn directory(from: &Path, into: &Path, goes_on: &dyn Fn() -> bool) ->
 
 /// Copies a plugin that was staged before, but for its environment.
 pub(super) fn staged(from: &Path, into: &Path, goes_on: &dyn Fn() -> bool) -> Result<(), InstallError> {
-    let is_left_out = |folder: &Path| folder.file_name().is_some_and(|name| name == super::venv::VENV);
+    let is_left_out = |root: &Path, folder: &Path| folder == root.join(super::venv::VENV);
     Copy { root: from, is_left_out, goes_on }.folder(from, into, &mut (MAX_FILES, MAX_BYTES))
 }
 
 struct Copy<'a> {
     root: &'a Path,
-    is_left_out: fn(&Path) -> bool,
+    is_left_out: fn(&Path, &Path) -> bool,
     goes_on: &'a dyn Fn() -> bool,
 }
 
@@ -156,7 +208,7 @@ impl Copy<'_> {
             let kind = entry.file_type().map_err(InstallError::io("read", &here))?;
             if !kind.is_dir() {
                 one(self.root, &here, &there, left)?;
-            } else if !(self.is_left_out)(&here) {
+            } else if !(self.is_left_out)(self.root, &here) {
                 self.folder(&here, &there, left)?;
             }
         }
@@ -192,7 +244,7 @@ fn one(root: &Path, here: &Path, there: &Path, left: &mut (usize, u64)) -> Resul
 }
 
 /// Whether somebody makes this folder by himself where it is missing.
-fn is_made_anew(folder: &Path) -> bool {
+fn is_made_anew(_: &Path, folder: &Path) -> bool {
     let name = folder.file_name().unwrap_or_default();
     name == ".git"
         || name == COMPILED
@@ -201,7 +253,15 @@ fn is_made_anew(folder: &Path) -> bool {
 
 /// What the manifest of a folder starts, as far as it lies in it.
 fn started(folder: &Path) -> Vec<String> {
-    let Ok(text) = fs::read_to_string(folder.join(crate::manifest::MANIFEST_FILE)) else { return Vec::new() };
+    let file = folder.join(crate::manifest::MANIFEST_FILE);
+    if !fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
+        return Vec::new();
+    }
+    let mut text = String::new();
+    let most = crate::manifest::MAX_MANIFEST as u64;
+    if File::open(file).and_then(|file| file.take(most).read_to_string(&mut text)).is_err() {
+        return Vec::new();
+    }
     let Ok(table) = toml::de::DeTable::parse(&text) else { return Vec::new() };
     let Some(entry) = table.get_ref().get("entry").and_then(|entry| entry.get_ref().as_table()) else {
         return Vec::new();

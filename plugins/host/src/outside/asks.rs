@@ -8,6 +8,7 @@
 //! What was not granted is refused with what to write where. It must not reach anything but by its [`Context`] and the node's
 //! [`Hardware`]: what no plugin inside may, none outside can.
 
+mod allowance;
 mod hardware;
 mod sensors;
 mod web;
@@ -28,11 +29,12 @@ use serde_json::{Value as Json, json};
 
 use super::log::Bucket;
 use super::{Hardware, OutsideArgs, Role};
+use allowance::Allowance;
 
-/// Events that are raised at once; after that one a second.
-const EVENTS: u32 = 20;
 /// Characters of a text that others are shown.
 const LONGEST: usize = 1000;
+/// Failures of its handlers that are told, at once; then one a second.
+const FAILURES: u32 = 20;
 /// The label of the device that a sensor's own section names.
 const DEVICE: &str = "device";
 
@@ -50,9 +52,10 @@ pub(super) struct Asker {
     /// Its own tools, which it cannot call.
     tools: BTreeSet<Name>,
     hardware: Arc<dyn Hardware>,
+    /// All that it ever announced: what the node keeps of a sensor it keeps also when that is withdrawn.
     sensors: Mutex<BTreeSet<Id>>,
-    events: Mutex<Bucket>,
     failures: Mutex<Bucket>,
+    allowance: Allowance,
 }
 
 impl Drop for Asker {
@@ -99,8 +102,8 @@ impl Asker {
             tools: tools.into_iter().collect(),
             hardware: args.hardware.clone(),
             sensors: Mutex::default(),
-            events: Mutex::new(Bucket::new(EVENTS, 1.0)),
-            failures: Mutex::new(Bucket::new(EVENTS, 1.0)),
+            failures: Mutex::new(Bucket::new(FAILURES, 1.0)),
+            allowance: Allowance::default(),
         }
     }
 
@@ -114,11 +117,16 @@ impl Asker {
         match ask {
             Ask::Submit { sensor, frame } => {
                 self.own(&sensor)?;
-                let frame = frame::decode(&frame).map_err(bad)?;
+                let frame = frame::decode(&frame).and_then(frame::bounded).map_err(bad)?;
+                self.allowance.reading(frame::size(&frame))?;
                 self.ctx.submit(&sensor, frame).await.map(nothing).map_err(failed)
             }
             Ask::SubmitRaw { sensor, format, bytes } => {
                 self.own(&sensor)?;
+                if format.len() > sensors::LONGEST {
+                    return Err(bad(format!("`format` has at most {} bytes", sensors::LONGEST)));
+                }
+                self.allowance.reading(bytes.0.len())?;
                 self.ctx.submit_raw(&sensor, &format, bytes.0).await.map(nothing).map_err(failed)
             }
             Ask::Announce { sensor, kind, fields, interval_ms } => {
@@ -127,10 +135,8 @@ impl Asker {
             Ask::Withdraw { sensor } => self.withdraw(&sensor),
             Ask::Call { tool, args, timeout_ms } => self.call(&tool, args, timeout_ms).await,
             Ask::Event { kind, severity, text, data } => {
-                if !self.events.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    let text = "it raises more events than people can read: one a second, and a few at once";
-                    return Err(ToolError::new(ToolErrorCode::Busy, text));
-                }
+                allowance::event_data(&data)?;
+                self.allowance.event()?;
                 let event = Event { kind, severity, text: short(&text), data };
                 self.ctx.publish::<EventRaised>(event).await;
                 Ok(Json::Null)
@@ -146,11 +152,19 @@ impl Asker {
                 false => Err(self.refused_flag("config", self.requests.config)),
             },
             Ask::Load { key } => Ok(self.ctx.load::<Json>(&key).await.map_err(failed)?.unwrap_or_default()),
-            Ask::Store { key, value } => self.ctx.store(&key, value).await.map(nothing).map_err(failed),
-            Ask::Forget { key } => self.ctx.forget(&key).await.map(nothing).map_err(failed),
+            Ask::Store { key, value } => {
+                self.allowance.write()?;
+                self.ctx.store(&key, value).await.map(nothing).map_err(failed)
+            }
+            Ask::Forget { key } => {
+                self.allowance.write()?;
+                self.ctx.forget(&key).await.map(nothing).map_err(failed)
+            }
             Ask::EventFailed { topic, error } => self.event_failed(&topic, &error).await,
             Ask::Degraded { reason } => {
-                self.ctx.degraded(reason.map(|reason| short(&reason)));
+                let reason = reason.map(|reason| short(&reason));
+                self.allowance.health(&reason)?;
+                self.ctx.degraded(reason);
                 Ok(Json::Null)
             }
             Ask::Metric { name, help: _, add, set } => self.metric(name, add, set),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sedge_plugin::topic::{Answer, Hooks, Link, Observer, Options, Step, Topic};
 use sedge_plugin::topics::{self as t, Command};
 use sedge_plugin::{Frame, PluginError, Reading};
+use sedge_protocol::frame;
 use sedge_protocol::topics::Shape;
 
 use super::plugin::Outside;
@@ -86,7 +87,8 @@ impl Observer<t::Deliver> for Outside {
 impl Answer<t::Extract> for Outside {
     async fn answer(&mut self, message: Arc<t::RawPayload>) -> Result<Option<Frame>, PluginError> {
         let answer = self.ask(t::Extract::NAME, t::Extract::encode(&message)).await?;
-        t::Extract::decode_answer(answer).map_err(PluginError::failed)
+        let frame = t::Extract::decode_answer(answer).and_then(|frame| frame.map(frame::bounded).transpose());
+        frame.map_err(PluginError::failed)
     }
 }
 

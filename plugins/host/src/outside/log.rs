@@ -66,12 +66,17 @@ impl Bucket {
 
     /// Takes one, if there is one.
     pub(crate) fn take(&mut self) -> bool {
+        self.take_some(1.0)
+    }
+
+    /// Takes so many. What is more than there ever are is taken of a full one, and then nothing for as long as it takes.
+    pub(crate) fn take_some(&mut self, some: f64) -> bool {
         let now = Instant::now();
         let grown = now.duration_since(self.at).as_secs_f64() * self.per_second;
         (self.left, self.at) = ((self.left + grown).min(self.most), now);
-        let has = self.left >= 1.0;
+        let has = self.left >= some.min(self.most);
         if has {
-            self.left -= 1.0;
+            self.left -= some;
         }
         has
     }

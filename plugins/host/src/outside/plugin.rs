@@ -251,7 +251,7 @@ impl Outside {
 
     /// What was read: all fields of the manifest, and no others.
     fn frame(&self, json: &Json) -> Result<Frame, String> {
-        let mut frame = frame::decode(json)?;
+        let mut frame = frame::decode(json).and_then(frame::bounded)?;
         let other =
             frame.samples.iter().find(|sample| self.fields().all(|field| *field.as_str() != *sample.field));
         if let Some(other) = other {

@@ -54,6 +54,11 @@ fn environment(options: &ProcessOptions, start: &Start) -> BTreeMap<String, Stri
         usual.chain(given.map(|(key, value)| (key.clone(), value.clone()))).collect();
     let line = if options.stdio { "stdio".to_owned() } else { super::FD.to_string() };
     environment.insert(FD_VARIABLE.to_owned(), line);
+    // What was compiled beside the code has no checksum. Only where there is any: Python's own would not be read either, which
+    // costs seconds on a small board.
+    if crate::install::has_compiled(&start.folder) {
+        environment.insert("PYTHONPYCACHEPREFIX".to_owned(), "/dev/null".to_owned());
+    }
     environment
 }
 

@@ -10,11 +10,14 @@ use sedge_protocol::frame::MOST_FIELDS;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::{Asker, bad, short};
+use super::{Asker, bad};
 use crate::manifest::DeclaredField;
 
-/// Sensors that one plugin may announce.
+/// Sensors that one start of a plugin may announce, withdrawn ones among them.
 const MOST: usize = 64;
+
+/// Bytes of a word that says what something is: `kind`, `class`, the format of raw bytes.
+pub(super) const LONGEST: usize = 64;
 
 /// A field of the manifest as others see it.
 pub(in crate::outside) fn descriptor(field: &DeclaredField) -> FieldDescriptor {
@@ -62,22 +65,26 @@ impl Asker {
         if fields.len() > MOST_FIELDS {
             return Err(bad(format!("a sensor has at most {MOST_FIELDS} fields; found {}", fields.len())));
         }
+        word("kind", &kind)?;
         let field = |(name, json): (Name, Json)| match DeclaredField::deserialize(json) {
-            Ok(field) => Ok((name, descriptor(&field))),
+            Ok(field) => word("class", &field.class).map(|()| (name, descriptor(&field))),
             Err(error) => Err(bad(format!("the field `{name}`: {error}"))),
         };
         let fields = fields.into_iter().map(field).collect::<Result<_, _>>()?;
+        self.allowance.sensor()?;
         {
             let mut sensors = self.sensors.lock().unwrap_or_else(PoisonError::into_inner);
             if sensors.len() >= MOST && !sensors.contains(&sensor) {
                 return Err(ToolError::new(
                     ToolErrorCode::Busy,
-                    format!("a plugin has at most {MOST} sensors"),
+                    format!(
+                        "a plugin announces at most {MOST} different sensors until it is started again, also where it withdraws some: give a sensor the same id each time"
+                    ),
                 ));
             }
             sensors.insert(sensor.clone());
         }
-        let kind = if kind.is_empty() { self.kind.clone() } else { short(&kind) };
+        let kind = if kind.is_empty() { self.kind.clone() } else { kind };
         let (plugin, place) = (self.plugin.clone(), self.place.clone());
         let interval = interval_ms.map(Duration::from_millis);
         self.ctx.announce(SensorDescriptor { id: sensor, kind, plugin, place, interval, fields, node: None });
@@ -86,8 +93,15 @@ impl Asker {
 
     pub(super) fn withdraw(&self, sensor: &Id) -> Result<Json, ToolError> {
         self.own(sensor)?;
-        self.sensors.lock().unwrap_or_else(PoisonError::into_inner).remove(sensor);
+        self.allowance.sensor()?;
         self.ctx.withdraw(sensor);
         Ok(Json::Null)
+    }
+}
+
+fn word(what: &str, text: &str) -> Result<(), ToolError> {
+    match text.len() <= LONGEST && !text.contains(char::is_control) {
+        true => Ok(()),
+        false => Err(bad(format!("`{what}` is a word of at most {LONGEST} bytes"))),
     }
 }

@@ -143,6 +143,53 @@ fn what_python_compiled_elsewhere_is_not_taken_over() {
 }
 
 #[test]
+fn what_python_compiled_within_another_environment_is_not_taken_over() {
+    let bench = Bench::new();
+    let tar =
+        Tar::plugin().file("pump-1.0/lib/venv/__pycache__/a.pyc", "evil").file("pump-1.0/lib/venv/a.py", "x");
+    bench.at.write("a.tgz", tar.gzip());
+    bench.install("a.tgz").unwrap();
+    assert!(!bench.everything().keys().any(|name| name.contains("pycache")));
+    assert!(bench.everything().contains_key("pump/lib/venv/a.py"));
+}
+
+#[test]
+fn a_long_name_is_read_and_one_that_is_too_long_is_not() {
+    let bench = Bench::new();
+    let long = format!("pump-1.0/{}/{}", "a".repeat(120), "b".repeat(120));
+    let pax = |path: &str| {
+        let record = |len: usize| format!("{len} path={path}\n");
+        let mut len = record(0).len();
+        while record(len).len() != len {
+            len = record(len).len();
+        }
+        record(len)
+    };
+    for (kind, said) in [(EntryType::GNULongName, format!("{long}\0")), (EntryType::XHeader, pax(&long))] {
+        let tar = Tar::plugin().entry("x", kind, 0o644, &said, None).file("pump-1.0/short", "x");
+        bench.at.write("a.tgz", tar.gzip());
+        bench.install("a.tgz").unwrap();
+        assert!(bench.everything().contains_key(&long.replace("pump-1.0", "pump")), "{kind:?}");
+        bench.with(|installer| installer.remove("pump")).unwrap();
+    }
+    let (too_long, evil) = ("a/".repeat(40 << 20), format!("../{}", "e".repeat(200)));
+    for (kind, said, expected) in [
+        (EntryType::GNULongName, too_long.clone(), "longer than 4096 bytes"),
+        (EntryType::XHeader, pax(&too_long), "longer than 65536 bytes"),
+        (EntryType::XHeader, pax(&too_long[..5000]), "longer than 4096 bytes"),
+        (EntryType::XHeader, "9 size=1\n".into(), "has its size in an extension"),
+        (EntryType::XHeader, "nonsense\n".into(), "an extension cannot be read"),
+        (EntryType::GNULongName, evil.clone(), "leads out of the plugin's folder"),
+        (EntryType::XHeader, pax(&evil), "leads out of the plugin's folder"),
+    ] {
+        let tar = Tar::plugin().entry("x", kind, 0o644, &said, None).file("pump-1.0/short", "x");
+        bench.at.write("a.tgz", tar.gzip());
+        let said = bench.refused("a.tgz");
+        assert!(said.contains(expected) && said.len() < 300, "expected {expected}: {said}");
+    }
+}
+
+#[test]
 fn half_an_archive_and_what_is_none_are_refused() {
     let bench = Bench::new();
     let (whole, noise) = (Tar::plugin().gzip(), vec![7; 5000]);

@@ -101,6 +101,22 @@ fn nothing_of_a_repository_is_run_and_its_links_are_refused() {
 }
 
 #[test]
+fn a_manifest_that_is_a_link_is_not_followed() {
+    let bench = Bench::new();
+    if repository(&bench).is_none() {
+        return;
+    }
+    let work = bench.at.path("work/pump");
+    let secret = bench.at.write("secret", "password = s3cret\n");
+    fs::remove_file(work.join("plugin.toml")).unwrap();
+    std::os::unix::fs::symlink(secret, work.join("plugin.toml")).unwrap();
+    run(&work, &["git", "add", "."]).unwrap();
+    run(&work, &["git", "commit", "--quiet", "-m", "Link"]).unwrap();
+    let said = bench.refused(url(&bench));
+    assert!(said.ends_with("`plugin.toml` is a link: put the file itself there"), "{said}");
+}
+
+#[test]
 fn a_repository_behind_a_server_of_mere_files_is_installed() {
     let bench = Bench::new();
     let Some((first, second)) = repository(&bench) else { return };

@@ -153,6 +153,7 @@ fn locked() -> impl Strategy<Value = Locked> {
             version,
             source,
             commit,
+            venv: sha256.clone(),
             sha256,
             key: None,
             installed: "2026-11-20T17:28:24.123Z".into(),

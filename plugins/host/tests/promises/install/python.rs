@@ -74,6 +74,13 @@ fn requirements_are_installed_into_an_environment_of_its_own() {
     assert!(script.starts_with(&format!("#!{}", folder.join("venv/bin/python").display())), "{script}");
     let names = sedge_host::install::standing(&folder, &Trust::default());
     assert!(names.is_ok(), "an environment is no change");
+    let module = works(&folder).split_once(' ').unwrap().1.to_owned();
+    let before = fs::read(&module).unwrap();
+    fs::write(&module, "VALUE = 43\n").unwrap();
+    let said = sedge_host::install::standing(&folder, &Trust::default()).unwrap_err().to_string();
+    assert!(said.contains("installed: venv;"), "{said}");
+    fs::write(&module, before).unwrap();
+    assert!(sedge_host::install::standing(&folder, &Trust::default()).is_ok());
 
     bench.source("pump", "2.0.0", "[python]\nrequirements = \"requirements.txt\"\n");
     assert!(matches!(bench.upgrade("pump").unwrap(), Upgraded::Done(_)));

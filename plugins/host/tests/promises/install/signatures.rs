@@ -111,3 +111,21 @@ fn a_version_that_is_no_longer_signed_waits() {
     let Upgraded::Held { asks, .. } = bench.upgrade("pump").unwrap() else { panic!() };
     assert_eq!(asks, [format!("signature: it is no longer signed by {}", ours.public())]);
 }
+
+#[test]
+fn what_no_signature_covers_is_not_beside_what_one_covers() {
+    let ours = Minisign::new(1);
+    let bench = bench(Require::Signed, &[&ours]);
+    let work = bench.at.path("work/pump");
+    bench.at.write("work/pump/lib/a.py", "x");
+    ours.sign(&work);
+    assert_eq!(standing(&work, &bench.trust).unwrap(), Standing::Signed { key: ours.public() });
+    for file in ["lib/__pycache__/a.pyc", "venv/bin/python"] {
+        bench.at.write(&format!("work/pump/{file}"), "evil");
+        let said = standing(&work, &bench.trust).unwrap_err().to_string();
+        let named = file.rsplit_once('/').unwrap().0.trim_end_matches("/bin");
+        assert!(said.contains(&format!("it has `{named}`, which its signature does not cover")), "{said}");
+        fs::remove_dir_all(work.join(named)).unwrap();
+    }
+    assert!(standing(&work, &bench.trust).is_ok());
+}

@@ -20,16 +20,18 @@ fn what_was_changed_since_it_was_installed_is_named() {
     let said = |bench: &Bench| of(bench, Require::None).unwrap_err().to_string();
 
     bench.at.write("plugins/pump/main.py", "import os");
-    assert_eq!(said(&bench), "it was changed since it was installed: main.py; install it again");
+    assert_eq!(
+        said(&bench),
+        "it was changed since it was installed: main.py; install it again: `sedge plugin upgrade NAME --force` puts back what its source has"
+    );
     bench.at.write("plugins/pump/new.py", "x");
     fs::remove_file(bench.root().join("pump/a")).unwrap();
     bench.at.write("plugins/pump/b", "2");
-    assert_eq!(
-        said(&bench),
+    assert!(said(&bench).starts_with(
         "it was changed since it was installed: b, main.py, new.py (new) and 1 more; install it again"
-    );
+    ));
     fs::remove_dir_all(bench.root().join(".sums")).unwrap();
-    assert_eq!(said(&bench), "it was changed since it was installed: its files; install it again");
+    assert!(said(&bench).starts_with("it was changed since it was installed: its files; install it again"));
 }
 
 #[test]
@@ -58,7 +60,6 @@ fn what_python_makes_by_itself_is_no_change() {
     let bench = Bench::new();
     bench.install(bench.source("pump", "1.0.0", "")).unwrap();
     bench.at.write("plugins/pump/__pycache__/main.pyc", "x");
-    bench.at.write("plugins/pump/venv/bin/x", "x");
     assert!(of(&bench, Require::Locked).is_ok());
     bench.at.write("plugins/pump/lib/venv/x", "x");
     assert!(of(&bench, Require::Locked).is_err(), "an environment is where environments are");
@@ -81,4 +82,15 @@ fn what_was_put_there_by_hand_runs_unless_the_config_asks_for_more() {
     let tank = |require| standing(&bench.root().join("tank"), &Trust { require, ..Trust::default() });
     assert_eq!(tank(Require::None).unwrap(), Standing::Linked);
     assert!(tank(Require::Locked).unwrap_err().to_string().contains("is a link"));
+}
+
+#[test]
+fn an_environment_that_was_not_made_by_the_installation_is_a_change() {
+    let bench = Bench::new();
+    bench.install(bench.source("pump", "1.0.0", "")).unwrap();
+    bench.at.write("plugins/pump/venv/bin/python", "x");
+    for require in [Require::None, Require::Locked] {
+        let said = of(&bench, require).unwrap_err().to_string();
+        assert!(said.starts_with("it was changed since it was installed: venv (new);"), "{said}");
+    }
 }

@@ -124,3 +124,29 @@ fn a_source_that_has_another_plugin_now_is_refused() {
     let said = bench.upgrade("pump").unwrap_err().to_string();
     assert!(said.contains("it has another plugin now, `tank`, and no `pump`"), "{said}");
 }
+
+#[test]
+fn what_was_changed_by_hand_is_put_back_when_that_is_asked_for() {
+    let bench = Bench::new();
+    bench.install(bench.source("pump", "1.0.0", "")).unwrap();
+    bench.at.write("plugins/pump/main.py", "mine");
+    let said = bench.refused("./work/pump");
+    assert!(said.contains("was changed since: `sedge plugin upgrade pump --force` puts back"), "{said}");
+    let said = bench.upgrade("pump").unwrap_err().to_string();
+    assert!(
+        said.starts_with("`pump` was changed since it was installed: main.py; keep what you need"),
+        "{said}"
+    );
+    let force = Upgrade { force: true, ..Upgrade::default() };
+    let Upgraded::Done(installed) = with(&bench, force).unwrap() else { panic!() };
+    assert_eq!(installed.notes, ["it was changed since it was installed: it is what its source has again"]);
+    assert_eq!(version(&bench), "1.0.0");
+    assert!(matches!(with(&bench, force).unwrap(), Upgraded::Same { .. }));
+    // A link among the files is a change as well; a folder that is gone is nobody's loss.
+    fs::remove_file(bench.root().join("pump/main.py")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", bench.root().join("pump/main.py")).unwrap();
+    assert!(bench.upgrade("pump").unwrap_err().to_string().contains("`main.py` is a link"));
+    fs::remove_dir_all(bench.root().join("pump")).unwrap();
+    assert!(matches!(bench.upgrade("pump").unwrap(), Upgraded::Done(_)));
+    assert_eq!(version(&bench), "1.0.0");
+}

@@ -356,3 +356,118 @@ async fn a_plugin_announces_so_many_sensors_and_no_more() {
     }
     stage.node.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn sensors_that_come_and_go_under_ever_new_ids_are_counted_too() {
+    let (stage, mut plugin) = Setting::new("pump", PUMP).start().await;
+    let mut known = 0;
+    for n in 0..200 {
+        // As slowly as it may.
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        let sensor = format!("attic-{n}");
+        let announce = json!({ "do": "announce", "sensor": sensor, "fields": {} });
+        match plugin.ask(1, ask(announce)).await {
+            Ok(_) => known += 1,
+            Err(error) => {
+                assert_eq!(error.code, ToolErrorCode::Busy);
+                assert!(error.message.contains("at most 64 different sensors"), "{error}");
+            }
+        }
+        assert_eq!(plugin.ask(2, ask(json!({ "do": "withdraw", "sensor": sensor }))).await, Ok(Json::Null));
+    }
+    assert_eq!(known, 64);
+    let again = json!({ "do": "announce", "sensor": "attic-7", "fields": {} });
+    assert_eq!(plugin.ask(3, ask(again)).await, Ok(Json::Null), "one that it had is none more");
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sensor_is_described_in_words_and_not_in_books() {
+    let (stage, mut plugin) = Setting::new("pump", PUMP).start().await;
+    let long = "x".repeat(65);
+    for fields in [
+        json!({ "kind": long, "fields": {} }),
+        json!({ "fields": { "level": { "unit": "%", "class": long } } }),
+    ] {
+        let mut announce = json!({ "do": "announce", "sensor": "attic" });
+        announce.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let error = plugin.ask(1, ask(announce)).await.unwrap_err();
+        assert!(error.message.contains("at most 64 bytes"), "{error}");
+    }
+    let raw = json!({ "do": "submit_raw", "sensor": "attic", "format": long, "bytes": "00" });
+    assert!(plugin.ask(2, ask(raw)).await.unwrap_err().message.contains("at most 64 bytes"));
+    let event = json!({ "do": "event", "kind": "leak", "severity": "error", "text": "wet", "data": "x".repeat(20_000) });
+    assert!(plugin.ask(3, ask(event)).await.unwrap_err().message.contains("at most 16384 bytes"));
+    stage.node.stop().await;
+}
+
+/// How many of so many asks are carried out at once; the others are refused with `busy`.
+async fn done(
+    plugin: &mut sedge_host::outside::testing::FakePlugin,
+    times: usize,
+    asked: impl Fn(usize) -> Json,
+) -> usize {
+    let mut done = 0;
+    for n in 0..times {
+        match plugin.ask(1, ask(asked(n))).await {
+            Ok(_) => done += 1,
+            // This node keeps nothing: it has tried.
+            Err(error) if error.message.contains("no place for data") => done += 1,
+            Err(error) => {
+                assert_eq!(error.code, ToolErrorCode::Busy, "{error}");
+                assert!(error.message.ends_with("wait, and ask again"), "{error}");
+            }
+        }
+    }
+    done
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_what_needs_no_grant_is_cut_short_and_what_comes_slowly_is_not() {
+    let (stage, mut plugin) = Setting::new("pump", PUMP).start().await;
+    let announce = json!({ "do": "announce", "sensor": "attic", "fields": { "level": { "unit": "%" } } });
+    let submit = json!({ "do": "submit", "sensor": "attic", "frame": { "level": 1 } });
+    assert_eq!(plugin.ask(1, ask(announce.clone())).await, Ok(Json::Null));
+    assert_eq!(done(&mut plugin, 1500, |_| submit.clone()).await, 1000);
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    assert_eq!(done(&mut plugin, 300, |_| submit.clone()).await, 200);
+    assert_eq!(done(&mut plugin, 150, |_| announce.clone()).await, 100);
+    let degraded = |n| json!({ "do": "degraded", "reason": format!("{n}") });
+    assert_eq!(done(&mut plugin, 50, degraded).await, 20);
+    tokio::time::advance(std::time::Duration::from_secs(10)).await;
+    assert_eq!(done(&mut plugin, 50, |_| degraded(7)).await, 50, "the same again is no change");
+    assert_eq!(done(&mut plugin, 60, |n| json!({ "do": "store", "key": "n", "value": n })).await, 30);
+    assert_eq!(done(&mut plugin, 1, |_| json!({ "do": "forget", "key": "n" })).await, 0);
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_count_as_well_as_readings_and_a_frame_is_no_file() {
+    let (stage, mut plugin) = Setting::new("pump", PUMP).start().await;
+    let announce = json!({ "do": "announce", "sensor": "attic", "fields": {} });
+    assert_eq!(plugin.ask(1, ask(announce)).await, Ok(Json::Null));
+    let text =
+        |bytes| json!({ "do": "submit", "sensor": "attic", "frame": { "a": "x".repeat(bytes), "b": 1 } });
+    assert_eq!(plugin.ask(1, ask(text(4096))).await, Ok(Json::Null));
+    assert_eq!(
+        stage.node.latest(&id("attic")).unwrap().frame.get("a"),
+        Some(&"x".repeat(4096).as_str().into())
+    );
+    assert_eq!(plugin.ask(1, ask(text(4097))).await, Ok(Json::Null));
+    let latest = stage.node.latest(&id("attic")).unwrap();
+    assert_eq!(latest.frame.get("b"), Some(&1.0.into()));
+    assert_eq!(latest.frame.samples[0].value, Err("too_long".into()));
+    let large: serde_json::Map<String, Json> =
+        (0..5).map(|n| (format!("f{n}"), "x".repeat(4096).into())).collect();
+    let error = plugin.ask(1, ask(json!({ "do": "submit", "sensor": "attic", "frame": large }))).await;
+    assert!(error.unwrap_err().message.contains("at most 16384 bytes"));
+    let raw =
+        json!({ "do": "submit_raw", "sensor": "attic", "format": "acme", "bytes": "00".repeat(400_000) });
+    let mut refused = 0;
+    for _ in 0..20 {
+        refused +=
+            usize::from(plugin.ask(2, ask(raw.clone())).await.is_err_and(|e| e.code == ToolErrorCode::Busy));
+    }
+    assert_eq!(refused, 10, "four mebibytes at once");
+    stage.node.stop().await;
+}

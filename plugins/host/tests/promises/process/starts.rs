@@ -165,3 +165,12 @@ fn how_far_it_is_kept_apart_is_said() {
     assert!(said.starts_with("process, uid ") && said.contains(", the node's own, 64 MiB by "), "{said}");
     assert!(is_bounded || said.ends_with("64 MiB by resource limit, CPU not bounded, nice 10"), "{said}");
 }
+
+#[tokio::test]
+async fn what_python_compiled_beside_the_code_is_not_read() {
+    let folder = Folder::new();
+    let say = "echo prefix=$PYTHONPYCACHEPREFIX > out";
+    assert_eq!(out_of(shell(say), &folder).await, ["prefix="]);
+    std::fs::create_dir_all(folder.path("lib/__pycache__")).expect("a folder");
+    assert_eq!(out_of(shell(say), &folder).await, ["prefix=/dev/null"]);
+}
