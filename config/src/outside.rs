@@ -220,7 +220,10 @@ impl Check<'_, '_> {
         ];
         for (key, what, granted, asked) in sets {
             for one in granted {
-                let serves = |asked: &String| asked == one || sedge_plugin::glob(one, asked);
+                // Either may be a pattern; what is held is the narrower one.
+                let serves = |asked: &String| {
+                    asked == one || sedge_plugin::glob(one, asked) || sedge_plugin::glob(asked, one)
+                };
                 if !asked.iter().any(serves) {
                     let path = format!("grant/{key}/{}", self.position(key, one));
                     self.unasked(&path, what, one, asked.iter());

@@ -38,6 +38,9 @@ const AROUND: u64 = 128 << 20;
 /// Until a plugin must be ready, unless the config says otherwise.
 const START: Duration = Duration::from_secs(if cfg!(target_pointer_width = "32") { 30 } else { 10 });
 
+/// The same for a component, which may have to be compiled first.
+const FIRST: Duration = Duration::from_secs(60);
+
 /// How long the engine waits beyond that: so the plugin's own deadline tells what was waited for.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -116,7 +119,10 @@ impl Workshop<'_> {
             (None, None) => return Err(format!("there is no plugin `{kind}`")),
         };
         match sedge_host::read(folder) {
-            Ok(declaration) => Ok((folder.to_owned(), declaration)),
+            // What runs there is in another folder than the node: what is relative here is nothing there.
+            Ok(declaration) => {
+                Ok((std::path::absolute(folder).unwrap_or_else(|_| folder.into()), declaration))
+            }
             Err(mistakes) => Err(mistakes.first().map(ToString::to_string).unwrap_or_default()),
         }
     }
@@ -153,11 +159,13 @@ impl Workshop<'_> {
         Ok(if info.activation == Activation::OnDemand { spec.on_demand(IDLE) } else { spec })
     }
 
-    /// Where native code is kept that was compiled here.
+    /// Where is kept what plugins need of the node: native code that was compiled here, the SDK for Python.
+    fn kept(&self) -> PathBuf {
+        self.along.data.clone().unwrap_or_else(own_data)
+    }
+
     fn cache(&self) -> PathBuf {
-        let folder =
-            self.along.data.clone().or_else(place::user_data).unwrap_or_else(|| "/var/lib/sedge".into());
-        folder.join("compiled")
+        self.kept().join("compiled")
     }
 
     fn carrier(
@@ -169,7 +177,9 @@ impl Workshop<'_> {
     ) -> Result<Arc<dyn Carrier>, String> {
         let inner: Arc<dyn Carrier> = match &declaration.entry {
             Some(Entry::Command(command)) => {
-                carriers::process(command.clone(), declaration.stdio, words, None)
+                let memory = (limits.memory > 0).then_some(limits.memory);
+                let process = carriers::process(command.clone(), declaration.stdio, words, memory);
+                carriers::WithSdk::around(process, command, folder, self.kept())
             }
             Some(Entry::Wasm(_)) if words.sandbox == Some(Sandbox::Process) => {
                 let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
@@ -189,12 +199,17 @@ impl Workshop<'_> {
     }
 }
 
+fn own_data() -> PathBuf {
+    place::user_data().unwrap_or_else(|| "/var/lib/sedge".into())
+}
+
 /// What runs a plugin once, before it has a place: with nothing granted and the usual limits.
 pub(crate) fn trial(folder: &Path, declaration: &Declaration) -> Result<Arc<dyn Carrier>, String> {
     let words = Words::default();
     match &declaration.entry {
         Some(Entry::Command(command)) => {
-            Ok(carriers::process(command.clone(), declaration.stdio, &words, None))
+            let process = carriers::process(command.clone(), declaration.stdio, &words, None);
+            Ok(carriers::WithSdk::around(process, command, folder, own_data()))
         }
         Some(Entry::Wasm(file)) => {
             let cache = place::user_data().unwrap_or_else(std::env::temp_dir).join("compiled");
@@ -212,7 +227,8 @@ pub(crate) const COMPONENT: &str = "__component";
 pub(crate) fn limits(words: &Words, declaration: &Declaration) -> Limits {
     let [process, component] = MEMORY;
     let is_component = matches!(declaration.entry, Some(Entry::Wasm(_)));
-    let start = words.limits.start.map_or(START, |start| start.0);
+    let usual = if is_component { FIRST } else { START };
+    let start = words.limits.start.map_or(usual, |start| start.0);
     Limits {
         message: words
             .limits

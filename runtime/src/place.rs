@@ -3,6 +3,7 @@
 //! | what | where, the first that fits |
 //! |---|---|
 //! | data | `[node] data`; `$STATE_DIRECTORY`; `/var/lib/sedge`; `$XDG_DATA_HOME/sedge` or `~/.local/share/sedge` |
+//! | what plugins need | `compiled/` and `python/` (the SDK) in the data; `$XDG_DATA_HOME/sedge` where there is none |
 //! | socket | `$RUNTIME_DIRECTORY`; `/run/sedge`; `$XDG_RUNTIME_DIR/sedge`; `/tmp/sedge-UID` |
 //! | plugins | `plugins/` beside the config; `$XDG_DATA_HOME/sedge/plugins`; `/usr/local/lib/sedge/plugins`; `/usr/lib/sedge/plugins` |
 //!
@@ -19,7 +20,7 @@ use sedge_plugin::Id;
 /// The folder for a node's data; none where there is no place for it.
 pub(crate) fn data(configured: Option<&Path>, node: &Id) -> Option<PathBuf> {
     if let Some(folder) = configured {
-        return Some(folder.into());
+        return Some(std::path::absolute(folder).unwrap_or_else(|_| folder.into()));
     }
     let system = PathBuf::from("/var/lib/sedge");
     let state = first_of("STATE_DIRECTORY");

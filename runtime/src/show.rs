@@ -11,7 +11,37 @@ use crate::exit::Failure;
 
 /// Prints a line. A reader who has gone, as behind `| head`, ends the command quietly.
 pub(crate) fn say(text: impl std::fmt::Display) -> Result<(), Failure> {
-    print(format_args!("{text}\n"))
+    print(format_args!("{}\n", harmless(&text.to_string())))
+}
+
+/// A text without what steers a terminal, but for colours: parts of it may come from a plugin, or from another node.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(steers) {
+        out.push_str(&rest[..at]);
+        let (colour, c) = (colour(&rest[at..]), rest[at..].chars().next().unwrap_or_default());
+        match colour {
+            Some(length) => out.push_str(&rest[at..at + length]),
+            None => out.extend(c.escape_unicode()),
+        }
+        rest = &rest[at + colour.unwrap_or(c.len_utf8())..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// What is no letter on the screen: it moves the cursor, or the order of what is read.
+fn steers(c: char) -> bool {
+    let is_order = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    is_order || (c.is_control() && c != '\n' && c != '\t')
+}
+
+/// How many bytes a colour has that the text begins with.
+fn colour(text: &str) -> Option<usize> {
+    let inner = text.strip_prefix("\u{1b}[")?;
+    let end = inner.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    inner[end..].starts_with('m').then_some(end + 3)
 }
 
 /// Prints a text as it is.
@@ -26,7 +56,7 @@ pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
 
 /// Tells a person what is amiss. Where nobody reads it any more, nothing is to be done about it.
 pub(crate) fn complain(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(&text.to_string()));
 }
 
 /// Prints rows as columns, each as wide as its widest cell. The last one is not filled up.
@@ -84,4 +114,17 @@ pub(crate) fn json(node: &str, sensor: &str, frame: &ReadingFrame) -> Json {
         object.extend(frame);
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_does_not_steer_the_terminal() {
+        assert_eq!(harmless("a\tb\nü \u{1b}[31;1mred\u{1b}[0m"), "a\tb\nü \u{1b}[31;1mred\u{1b}[0m");
+        assert_eq!(harmless("\u{1b}]0;x\u{7}"), "\\u{1b}]0;x\\u{7}");
+        assert_eq!(harmless("\u{1b}[2J\u{1b}["), "\\u{1b}[2J\\u{1b}[");
+        assert_eq!(harmless("a\u{202e}b\r"), "a\\u{202e}b\\u{d}");
+    }
 }

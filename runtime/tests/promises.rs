@@ -34,6 +34,8 @@ mod outbox;
 mod outside;
 #[path = "promises/program.rs"]
 mod program;
+#[path = "promises/rack.rs"]
+mod rack;
 #[path = "promises/record.rs"]
 mod record;
 #[path = "promises/remote.rs"]
@@ -42,5 +44,7 @@ mod remote;
 mod sysfs;
 #[path = "promises/table.rs"]
 mod table;
+#[path = "promises/trust.rs"]
+mod trust;
 
 use broker::clients;

@@ -171,6 +171,11 @@ impl Unit {
         self.row().2
     }
 
+    /// All that there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|row| row.0)
+    }
+
     /// The unit with that symbol.
     pub fn from_symbol(symbol: &str) -> Option<Self> {
         TABLE.iter().find(|row| row.1 == symbol).map(|row| row.0)

@@ -4,6 +4,8 @@
 mod cache;
 #[path = "promises/check.rs"]
 mod check;
+#[path = "promises/faults.rs"]
+mod faults;
 #[path = "promises/golden.rs"]
 mod golden;
 #[path = "promises/install/mod.rs"]

@@ -17,6 +17,7 @@
 //! It must not read or write anything, keep more than one message and what was pushed last, or trust a length that somebody
 //! announces.
 
+use std::io::{self, Write};
 use std::marker::PhantomData;
 
 use serde::Serialize;
@@ -260,6 +261,32 @@ pub fn encode<M: Message>(message: &M, encoding: Encoding) -> Result<Vec<u8>, Co
             Ok(frame)
         }
         Encoding::Unknown => Err(CodecError::NoSuchEncoding),
+    }
+}
+
+/// Whether a message is as short as it has to be, without writing it.
+#[must_use]
+pub fn fits<M: Message>(message: &M, encoding: Encoding, max: usize) -> bool {
+    let mut room = Room(max);
+    match encoding {
+        Encoding::Json => serde_json::to_writer(&mut room, message).is_ok(),
+        Encoding::Msgpack => rmp_serde::encode::write_named(&mut room, message).is_ok(),
+        Encoding::Unknown => false,
+    }
+}
+
+/// How much may still be written.
+struct Room(usize);
+
+impl Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        self.0 = left;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

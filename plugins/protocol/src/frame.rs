@@ -24,6 +24,7 @@ const MISSING: &str = "missing";
 
 /// Up to here a whole number is exact in a double.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+const NEGATIVE_ZERO: u64 = (-0.0_f64).to_bits();
 
 /// A frame as a plugin gives it to its node.
 pub fn encode(frame: &Frame) -> Json {
@@ -153,9 +154,11 @@ fn checked(sample: &Sample) -> Result<&Value, &str> {
 
 fn of_value(value: &Value) -> Json {
     match value {
-        // A whole number without its `.0`, as every other program writes it.
+        // A whole number without its `.0`, as every other program writes it; but no integer is a negative zero.
         #[expect(clippy::cast_possible_truncation, reason = "whole, and within what is exact")]
-        Value::Number(n) if n.fract() == 0.0 && n.abs() < EXACT => (*n as i64).into(),
+        Value::Number(n) if n.fract() == 0.0 && n.abs() < EXACT && n.to_bits() != NEGATIVE_ZERO => {
+            (*n as i64).into()
+        }
         Value::Number(n) => (*n).into(),
         Value::Bool(on) => (*on).into(),
         Value::Text(text) => text.as_str().into(),

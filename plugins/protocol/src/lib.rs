@@ -19,7 +19,7 @@ pub mod frame;
 mod message;
 pub mod topics;
 
-pub use codec::{CodecError, Decoder, MAX_DEPTH, Message, encode};
+pub use codec::{CodecError, Decoder, MAX_DEPTH, Message, encode, fits};
 pub use message::{
     Ask, Bytes, Call, Encoding, GpioOperation, HelloMessage, I2cOperation, Limits, SensorWelcome, ToNode,
     ToPlugin, Version, VersionError, Why,

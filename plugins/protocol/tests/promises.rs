@@ -6,5 +6,7 @@ mod codec;
 mod every;
 #[path = "promises/golden.rs"]
 mod golden;
+#[path = "promises/numbers.rs"]
+mod numbers;
 #[path = "promises/readme.rs"]
 mod readme;

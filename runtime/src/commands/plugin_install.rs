@@ -209,17 +209,39 @@ fn wiring(site: &Site, folder: &Path) -> Result<(), Failure> {
         "plugin" => say(format_args!("[plugin.{name}]"))?,
         section => say(format_args!("[{section}.{name}-1]\nkind = \"{name}\""))?,
     }
-    if let Some(sensor) = &declaration.sensor {
+    if let Some(sensor) = declaration.sensor.as_ref().filter(|_| section == "sensor") {
         if sensor.bus.is_some() {
             let address = sensor.addresses.first().copied().unwrap_or_default();
             say(format_args!("bus = \"i2c-1\"\naddress = 0x{address:02x}"))?;
         }
         say("every = \"10s\"")?;
     }
+    for line in required(&declaration) {
+        say(line)?;
+    }
     if !declaration.requests.missing(&Grants::default()).is_empty() {
         say(grant_line(&wished(&declaration.requests, &Grants::default(), &config)))?;
     }
     Ok(())
+}
+
+/// A line for each setting that must be there, to be filled in.
+fn required(declaration: &Declaration) -> Vec<String> {
+    let schema = declaration.settings.as_ref().map(|schema| schema.value()).unwrap_or_default();
+    let keys = schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str);
+    let line = |key: &str| {
+        let property = &schema["properties"][key];
+        let value = match property["type"].as_str() {
+            Some("string") => "\"…\"",
+            Some("boolean") => "false",
+            Some("array") => "[]",
+            Some("object") => "{}",
+            _ => "0",
+        };
+        let text = property["description"].as_str().unwrap_or("to be filled in");
+        format!("{key} = {value}  # {}", text.lines().next().unwrap_or_default())
+    };
+    keys.map(line).collect()
 }
 
 /// Says it where a node with this config would not look there, or would find another one first.
@@ -255,14 +277,20 @@ pub async fn upgrade(global: &Global, args: &UpgradeArgs) -> Result<(), Failure>
         return Err(nowhere(missing, &roots));
     }
     let how = Upgrade { grant: args.grant, force: args.force, dry: args.dry_run };
-    let (mut told, mut well) = (Vec::new(), true);
+    let (mut told, mut well, mut held) = (Vec::new(), true, false);
     for (root, name) in found {
         let asked = name.clone();
         let work =
             move |site: &Site| site.with(&root, |installer| installer.upgrade(&asked, how)).map_err(failed);
         match interruptible(site.clone(), work).await {
-            Ok(upgraded) if global.json => told.push(json!(upgraded)),
-            Ok(upgraded) => show_upgraded(&upgraded, how.dry)?,
+            Ok(upgraded) if global.json => {
+                held |= matches!(upgraded, Upgraded::Held { .. });
+                told.push(json!(upgraded));
+            }
+            Ok(upgraded) => {
+                held |= matches!(upgraded, Upgraded::Held { .. });
+                show_upgraded(&upgraded, how.dry)?;
+            }
             Err(error) if global.json => {
                 well = false;
                 told.push(json!({ "outcome": "failed", "name": name, "error": error.to_string() }));
@@ -276,7 +304,12 @@ pub async fn upgrade(global: &Global, args: &UpgradeArgs) -> Result<(), Failure>
     if global.json {
         say(Json::from(told))?;
     }
-    if well { Ok(()) } else { Err(Failure::FailedShown) }
+    match (well, held) {
+        (false, _) => Err(Failure::FailedShown),
+        // What was asked for is not done.
+        (true, true) => Err(Failure::PartlyShown),
+        (true, false) => Ok(()),
+    }
 }
 
 fn show_upgraded(upgraded: &Upgraded, dry: bool) -> Result<(), Failure> {

@@ -100,11 +100,23 @@ impl Told {
         let grants: Grants = serde_json::from_value(section["grant"].clone()).unwrap_or_default();
         let requests = &declaration.requests;
         let missing = requests.missing(&grants);
-        let all = requests.missing(&Grants::default());
-        let held = all.into_iter().filter(|one| !missing.contains(one)).collect();
+        let held = words(&requests.held(&grants));
         let toml = grant_line(&wished(requests, &grants, effective));
         Some(Self { held, missing, toml })
     }
+}
+
+/// Each thing that is held: `tools: pump_set`.
+fn words(held: &Grants) -> Vec<String> {
+    let labels = held.i2c.keys().map(|label| format!("i2c: {label}"));
+    let mut words: Vec<String> =
+        labels.chain(held.gpio.keys().map(|label| format!("gpio: {label}"))).collect();
+    for (what, texts) in [("tools", &held.tools), ("topics", &held.topics), ("hosts", &held.hosts)] {
+        words.extend(texts.iter().map(|text| format!("{what}: {text}")));
+    }
+    words.extend(held.data.then(|| "data".to_owned()));
+    words.extend(held.config.then(|| "config".to_owned()));
+    words
 }
 
 /// What grants all that is asked for, and keeps what is granted. Where a thing is wired only the operator knows: the first
@@ -186,8 +198,8 @@ mod tests {
         let line = grant_line(&wished(&requests, &granted, &config));
         assert_eq!(
             line,
-            "grant = { gpio = { valve = { bus = \"lines\", line = 0 } }, hosts = [\"a.*\", \"b.example.org\"], \
-             i2c = { pump = { address = 32, bus = \"left\" } }, data = true }  # with the line that it is wired to"
+            "grant = { data = true, gpio = { valve = { bus = \"lines\", line = 0 } }, hosts = [\"a.*\", \"b.example.org\"], \
+             i2c = { pump = { address = 32, bus = \"left\" } } }  # with the line that it is wired to"
         );
         let outcome: BTreeMap<String, Grants> = toml(&line);
         assert_eq!(requests.missing(&outcome["grant"]), [""; 0]);

@@ -9,7 +9,7 @@
 //! assert!(matches!(ask, Ask::Call { .. }));
 //! ```
 //!
-//! It is not for other machines, and nothing a plugin can reach.
+//! It is not for other machines. Whoever runs as the user of the node may ask, so a plugin that is a process may too.
 
 mod client;
 mod server;

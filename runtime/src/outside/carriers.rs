@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sedge_config::Outside as Words;
 use sedge_hal::SystemClock;
-use sedge_host::install::{SUMS_FILE, Standing, Trust, standing};
+use sedge_host::install::{SUMS_FILE, Standing, Trust, brings_sdk, lay_sdk, standing};
 use sedge_host::outside::{Carrier, Line, Start};
 use sedge_host::process::{ProcessCarrier, ProcessOptions};
 use sedge_host::wasm::{ComponentCarrier, ComponentOptions, find_compiler};
@@ -37,6 +37,48 @@ impl Carrier for Verified {
                 Ok(Err(why)) => Err(PluginError::Settings(why.into())),
                 Err(error) => Err(PluginError::failed(format!("its files cannot be looked at: {error}"))),
             }
+        })
+    }
+
+    fn isolation(&self) -> String {
+        self.inner.isolation()
+    }
+}
+
+/// A carrier of a program in Python. It finds this program's SDK where it brings none.
+pub(super) struct WithSdk {
+    inner: Arc<dyn Carrier>,
+    folder: PathBuf,
+    data: PathBuf,
+}
+
+impl WithSdk {
+    /// As it is where the command does not leave to the node which Python runs it.
+    pub(super) fn around(
+        inner: Arc<dyn Carrier>,
+        command: &[String],
+        folder: &Path,
+        data: PathBuf,
+    ) -> Arc<dyn Carrier> {
+        if command.iter().any(|word| word.contains("{python}")) {
+            return Arc::new(Self { inner, folder: folder.into(), data });
+        }
+        inner
+    }
+}
+
+impl Carrier for WithSdk {
+    fn start(&self, mut start: Start) -> BoxFuture<'_, Result<Line, PluginError>> {
+        Box::pin(async move {
+            let (folder, data) = (self.folder.clone(), self.data.clone());
+            let laid = move || if brings_sdk(&folder) { Ok(None) } else { lay_sdk(&data).map(Some) };
+            let laid = tokio::task::spawn_blocking(laid).await.map_err(std::io::Error::other).flatten();
+            let path = laid.map_err(|error| {
+                let place = self.data.display();
+                PluginError::unmet(format!("the SDK that it needs cannot be written into {place}: {error}"))
+            })?;
+            start.environment.extend(path.map(|path| ("PYTHONPATH".to_owned(), path.display().to_string())));
+            self.inner.start(start).await
         })
     }
 

@@ -123,7 +123,8 @@ async fn programs_in_other_languages_sign_and_a_replay_is_refused_also_after_a_r
             continue;
         };
         caller.publish_bytes(CALL, payload.clone().into_bytes(), false).await;
-        assert_eq!(answer(&mut watcher).await["ok"], true, "{file}: {payload}");
+        let told = answer(&mut watcher).await;
+        assert_eq!(told["ok"], true, "{file}: {payload}: {told}");
         caller.publish(CALL, &payload.replace("true", "false"), QoS::AtLeastOnce, false).await;
         assert_eq!(answer(&mut watcher).await["error"]["code"], "denied", "{file}: changed on its way");
         sent.push(payload);

@@ -62,3 +62,35 @@ fn the_config_of_the_authors_guide_is_right() {
     let outcome = sedge_config::parse("guide", toml, &catalogue);
     assert!(!outcome.has_errors(), "{:?}", outcome.diagnostics);
 }
+
+/// The blocks of the guide for Python, and its files.
+#[test]
+fn every_block_of_the_python_guide_is_a_file_that_is_tested() {
+    const PAGE: &str = include_str!("../../../plugins/sdk/python/GUIDE.md");
+    let blocks = |language: &str| -> Vec<&str> {
+        PAGE.split(language).skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect()
+    };
+    let main = include_str!("../../../plugins/sdk/python/guide/newest/main.py");
+    let test = include_str!("../../../plugins/sdk/python/guide/newest/test_main.py");
+    let manifest = include_str!("../../../plugins/sdk/python/guide/newest/plugin.toml");
+    assert_eq!(blocks("```python\n"), [main, test], "copy the files into the page");
+    assert_eq!(blocks("```toml\n")[0], manifest, "copy the file into the page");
+
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/sdk/python/guide/newest");
+    assert_eq!(sedge_host::check(std::path::Path::new(folder)), []);
+    let run = std::process::Command::new("python3")
+        .args(["-B", "-m", "unittest"])
+        .current_dir(folder)
+        .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/sdk/python/src"))
+        .output();
+    match run {
+        Ok(run) => assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr)),
+        Err(error) if std::env::var_os("SEDGE_REQUIRE_PYTHON").is_none() => {
+            #[expect(clippy::print_stdout, reason = "a part of a test that was not run should say so")]
+            {
+                println!("skipped: no python3 here ({error})");
+            }
+        }
+        Err(error) => panic!("python3: {error}"),
+    }
+}

@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("sedge-host", "plugins/host", &["sedge-plugin", "sedge-protocol"]),
     ("sedge-sdk", "plugins/sdk/rust", &["sedge-plugin", "sedge-protocol"]),
     ("sedge-compile", "plugins/compiler", &["sedge-host"]),
-    ("sedge-conformance", "plugins/conformance", &["sedge-plugin", "sedge-sdk"]),
+    ("sedge-conformance", "plugins/conformance", &["sedge-host", "sedge-plugin", "sedge-sdk"]),
     ("rust-tally", "plugins/examples/rust-tally", &["sedge-plugin", "sedge-sdk"]),
     ("wasm-bme280", "plugins/examples/wasm-bme280", &["sedge-plugin", "sedge-sdk"]),
     ("sedge-mqtt", "plugins/mqtt", &["sedge-plugin"]),

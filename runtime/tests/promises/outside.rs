@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::clients::within;
 use super::program::{Config, Running, code, json, run, run_with, stderr, stdout};
 
-const NODE: &str = r#"
+pub const NODE: &str = r#"
 [node]
 id = "pi-outside"
 [plugin.system]
@@ -21,7 +21,7 @@ every = "100ms"
 "#;
 
 /// A plugin that answers each call by what `answers` says: lines of a `case` over the message.
-fn script(name: &str, ready: &str, answers: &str) -> String {
+pub fn script(name: &str, ready: &str, answers: &str) -> String {
     format!(
         r#"#!/bin/sh
 tell() {{ printf '%s\n' "$1" >&3; }}
@@ -41,14 +41,14 @@ done
     )
 }
 
-fn manifest(name: &str, rest: &str) -> String {
+pub fn manifest(name: &str, rest: &str) -> String {
     format!(
         "manifest = 1\n[plugin]\nname = \"{name}\"\nversion = \"1.0.0\"\ndescription = \"From outside.\"\n\
          author = \"Somebody\"\n{rest}\n[entry]\ncommand = [\"sh\", \"main.sh\"]\n"
     )
 }
 
-const ROLL: &str = r#"[{"name":"dice_roll","description":"Rolls.","input_schema":{"type":"object","properties":{},"additionalProperties":false},"timeout_ms":5000}]"#;
+pub const ROLL: &str = r#"[{"name":"dice_roll","description":"Rolls.","input_schema":{"type":"object","properties":{},"additionalProperties":false},"timeout_ms":5000}]"#;
 
 /// A tool that says who it is, one that breaks, and a command.
 fn dice(config: &Config) {
@@ -76,26 +76,26 @@ fn chip(config: &Config) {
     config.write("plugins/chip/plugin.toml", &manifest("chip", rest));
 }
 
-async fn ask(config: &Config, args: &[&str]) -> Json {
+pub async fn ask(config: &Config, args: &[&str]) -> Json {
     let file = config.file();
     let output = run(&[args, &["-c", &file, "--json"]].concat()).await;
     assert_eq!(code(&output), 0, "{output:?}");
     json(&output)
 }
 
-async fn started(config: &Config) -> Running {
+pub async fn started(config: &Config) -> Running {
     let mut node = Running::logged(&["run", "-c", &config.file()]);
     node.line_with("Runs.").await;
     node
 }
 
-fn named<'a>(list: &'a Json, id: &str) -> &'a Json {
+pub fn named<'a>(list: &'a Json, id: &str) -> &'a Json {
     let all = list.as_array().unwrap();
     all.iter().find(|one| one["id"] == id).unwrap_or_else(|| panic!("{id} in {list}"))
 }
 
 /// Asks until an instance is in a state.
-async fn until(config: &Config, id: &str, state: &str) -> Json {
+pub async fn until(config: &Config, id: &str, state: &str) -> Json {
     within(async {
         loop {
             let listed = ask(config, &["plugin", "list"]).await;

@@ -72,6 +72,12 @@ pub async fn run(args: &[&str]) -> Output {
     within(command(args).output()).await.unwrap()
 }
 
+/// Runs a command that builds or fetches something.
+pub async fn run_long(limit: std::time::Duration, args: &[&str]) -> Output {
+    let ended = tokio::time::timeout(limit, command(args).output()).await;
+    ended.expect("it should have ended by now").unwrap()
+}
+
 pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }

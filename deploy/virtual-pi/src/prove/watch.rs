@@ -142,11 +142,36 @@ impl Watch {
     /// # Errors
     /// When there is no result in time.
     pub fn call(&mut self, tool: &str, args: &Json, patience: Duration) -> Result<Json, String> {
+        self.send(tool, args)?;
+        self.until(patience, |heard| heard.results.get(tool).cloned())
+    }
+
+    /// Calls a tool and does not wait.
+    ///
+    /// # Errors
+    /// When the broker is gone.
+    pub fn send(&mut self, tool: &str, args: &Json) -> Result<(), String> {
         self.heard.results.remove(tool);
         let call = json!({ "args": args }).to_string();
         let topic = format!("{NODE}/tool/{tool}/call");
-        self.client.publish(topic, QoS::AtLeastOnce, false, call).map_err(|error| error.to_string())?;
-        self.until(patience, |heard| heard.results.get(tool).cloned())
+        self.client.publish(topic, QoS::AtLeastOnce, false, call).map_err(|error| error.to_string())
+    }
+
+    /// Waits until a node that was ended is there again.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub fn back(&mut self, patience: Duration) -> Result<(), String> {
+        let end = Instant::now() + patience;
+        loop {
+            self.heard.online = None;
+            let left = end.saturating_duration_since(Instant::now());
+            match self.until(left, |heard| heard.online) {
+                Err(why) if self.heard.online.is_none() || left.is_zero() => return Err(why),
+                Ok(true) => return Ok(()),
+                _ => {}
+            }
+        }
     }
 }
 

@@ -63,6 +63,11 @@ impl MemoryJournal {
     pub fn pending(&self, reader: &Id) -> usize {
         lock(&self.inner).readers.get(reader).map_or(0, |reader| reader.pending.len())
     }
+
+    /// What a reader has lost, told or not.
+    pub fn lost(&self, reader: &Id) -> Vec<Loss> {
+        lock(&self.inner).readers.get(reader).map(|reader| reader.losses.clone()).unwrap_or_default()
+    }
 }
 
 impl Inner {

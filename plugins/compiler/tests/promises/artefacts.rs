@@ -151,6 +151,9 @@ async fn a_component_for_another_version_of_the_interface_is_told_which() {
     let said = "probe.wasm: this component was built for sedge:plugin 0.9; this node offers 1.0. Build it with the SDK \
                 of this node's version";
     assert!(error.to_string().ends_with(said), "{error}");
+    // As the document of all faults has it.
+    let document = include_str!("../../../host/FAULTS.md");
+    assert!(said.strip_prefix("probe.wasm: ").is_some_and(|said| document.contains(said)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -127,7 +127,12 @@ mod tests {
         );
         let node = TestNode::new();
         let tally = block_on(Tally::setup(&Settings { sensors: None }, node.context("tally"))).unwrap();
-        let declared: Vec<Name> = declaration.tools.iter().map(|tool| tool.name.clone()).collect();
-        assert_eq!(declared, tally.tools().into_iter().map(|tool| tool.name).collect::<Vec<_>>());
+        let (declared, offered) = (&declaration.tools[..], tally.tools());
+        assert_eq!((declared.len(), offered.len()), (1, 1));
+        let declared = Tool::from(declared[0].clone());
+        assert_eq!(declared.name, offered[0].name);
+        for word in ["type", "required", "additionalProperties", "properties"] {
+            assert_eq!(declared.input_schema[word], offered[0].input_schema[word], "{word}");
+        }
     }
 }

@@ -31,6 +31,7 @@ mod program;
 mod pypi;
 mod ready;
 mod root;
+mod sdk;
 mod sign;
 mod source;
 mod standing;
@@ -54,6 +55,7 @@ pub use lock::{Held, LOCK_FILE, Lock, Locked};
 pub use probe::probe;
 use ready::{Ready, Wanted};
 use root::{Root, gone, list_of};
+pub use sdk::{brings_sdk, lay_sdk};
 pub use sign::{SIGNATURE_FILE, SUMS_FILE};
 pub use source::Source;
 pub use standing::{Require, Standing, StandingError, Trust, standing};
@@ -83,7 +85,7 @@ pub enum Step {
     Place,
     /// It writes the lock file.
     Record,
-    /// It waits for a program: said often.
+    /// It waits, for a program or another installation: said often.
     Waiting,
 }
 

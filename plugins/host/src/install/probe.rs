@@ -15,6 +15,7 @@ use serde_json::{Map, Value as Json};
 use tokio::time::timeout;
 
 use crate::manifest::Declaration;
+use crate::outside::greeting::lies;
 use crate::outside::{Carrier, End, Line, Start};
 
 /// How long it may take to load.
@@ -87,8 +88,10 @@ async fn looked_at(
     for _ in 0..MOST {
         match line.from.recv().await {
             Some(ToNode::Ready { tools, .. }) => {
-                let tools: BTreeSet<_> = tools.into_iter().map(|tool| tool.name).collect();
-                return as_declared(&tools, declaration);
+                let names: BTreeSet<_> = tools.iter().map(|tool| tool.name.clone()).collect();
+                let told = as_declared(&names, declaration)?;
+                // What a node would refuse it for.
+                return lies(declaration, &tools).map_or(Ok(told), Err);
             }
             Some(ToNode::Failed { message, .. }) => {
                 let message: String = message.chars().filter(|c| !c.is_control()).take(500).collect();

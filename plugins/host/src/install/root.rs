@@ -6,7 +6,9 @@
 //! It must not remove what it did not make.
 
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::tree::Sums;
 use super::{InstallError, Lock, Step};
@@ -17,6 +19,9 @@ const HELD: &str = ".held-";
 
 /// Where the lists of files are kept, each under its own hash.
 const SUMS: &str = ".sums";
+
+/// How often it is looked whether another one is done.
+const BEAT: Duration = Duration::from_millis(50);
 
 /// A folder of plugins that nobody else changes meanwhile.
 pub(super) struct Root {
@@ -31,20 +36,17 @@ pub(super) struct Root {
 impl Root {
     /// Waits for whoever changes it now.
     pub(super) fn open(path: &Path, watch: &dyn Fn(Step) -> bool) -> Result<Self, InstallError> {
-        let is_new = !path.exists();
-        fs::create_dir_all(path).map_err(InstallError::io("make", path))?;
-        let path = path.canonicalize().map_err(InstallError::io("read", path))?;
-        let held = File::open(&path).map_err(InstallError::io("open", &path))?;
-        match held.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                if !watch(Step::Locked) {
-                    return Err(InstallError::Cancelled);
-                }
-                held.lock().map_err(InstallError::io("lock", &path))?;
+        let (path, held, is_new) = loop {
+            let is_new = !path.exists();
+            fs::create_dir_all(path).map_err(InstallError::io("make", path))?;
+            let path = path.canonicalize().map_err(InstallError::io("read", path))?;
+            let held = File::open(&path).map_err(InstallError::io("open", &path))?;
+            alone(&held, &path, watch)?;
+            // One that came to nothing removes the folder that it made, also where somebody waits for it.
+            if is_same(&held, &path) {
+                break (path, held, is_new);
             }
-            Err(TryLockError::Error(error)) => return Err(InstallError::io("lock", &path)(error)),
-        }
+        };
         let lock = Lock::read(&path)?;
         let root = Self { path, lock, _held: held, is_new };
         root.sweep()?;
@@ -123,6 +125,34 @@ impl Root {
         }
         // Only where it is empty.
         let _ = fs::remove_dir(&folder);
+    }
+}
+
+/// Waits until nobody else holds a folder.
+fn alone(folder: &File, path: &Path, watch: &dyn Fn(Step) -> bool) -> Result<(), InstallError> {
+    let mut step = Step::Locked;
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if !watch(step) => return Err(InstallError::Cancelled),
+            Err(TryLockError::WouldBlock) => wait(),
+            Err(TryLockError::Error(error)) => return Err(InstallError::io("lock", path)(error)),
+        }
+        step = Step::Waiting;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it waits for another program, which knows no clock of ours")]
+fn wait() {
+    std::thread::sleep(BEAT);
+}
+
+/// Whether an open folder is still what lies at a path.
+fn is_same(folder: &File, path: &Path) -> bool {
+    let one = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (folder.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(there)) => one(held) == one(there),
+        _ => false,
     }
 }
 

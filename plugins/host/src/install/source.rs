@@ -68,10 +68,12 @@ impl Source {
             return git(url);
         }
         let (path, sha256) = match text.rsplit_once('@') {
-            Some((path, digits)) if is_archive(path) => match digest(digits) {
-                Some(sha256) => (path, Some(sha256)),
-                None => return wrong("expected the 64 hexadecimal digits of a SHA-256 behind the `@`"),
-            },
+            Some((path, digits)) if is_archive(path) => {
+                match digest(digits.strip_prefix("sha256:").unwrap_or(digits)) {
+                    Some(sha256) => (path, Some(sha256)),
+                    None => return wrong("expected the 64 hexadecimal digits of a SHA-256 behind the `@`"),
+                }
+            }
             _ => (text, None),
         };
         let is_web = path.starts_with("https://") || path.starts_with("http://");

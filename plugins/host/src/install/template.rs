@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use sedge_plugin::Id;
 
+use super::sdk::FILES;
+
 /// What it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -55,24 +57,6 @@ pub enum NewError {
         source: io::Error,
     },
 }
-
-/// The SDK for Python, as it lies in `plugins/sdk/python/src/sedge_sdk`: pure Python that needs nothing else.
-const SDK: &[(&str, &str)] = &[
-    ("__init__.py", include_str!("../../../sdk/python/src/sedge_sdk/__init__.py")),
-    ("__main__.py", include_str!("../../../sdk/python/src/sedge_sdk/__main__.py")),
-    ("bus.py", include_str!("../../../sdk/python/src/sedge_sdk/bus.py")),
-    ("errors.py", include_str!("../../../sdk/python/src/sedge_sdk/errors.py")),
-    ("manifest.py", include_str!("../../../sdk/python/src/sedge_sdk/manifest.py")),
-    ("node.py", include_str!("../../../sdk/python/src/sedge_sdk/node.py")),
-    ("plugin.py", include_str!("../../../sdk/python/src/sedge_sdk/plugin.py")),
-    ("py.typed", include_str!("../../../sdk/python/src/sedge_sdk/py.typed")),
-    ("runner.py", include_str!("../../../sdk/python/src/sedge_sdk/runner.py")),
-    ("schema.py", include_str!("../../../sdk/python/src/sedge_sdk/schema.py")),
-    ("session.py", include_str!("../../../sdk/python/src/sedge_sdk/session.py")),
-    ("testing.py", include_str!("../../../sdk/python/src/sedge_sdk/testing.py")),
-    ("values.py", include_str!("../../../sdk/python/src/sedge_sdk/values.py")),
-    ("wire.py", include_str!("../../../sdk/python/src/sedge_sdk/wire.py")),
-];
 
 /// Code, its test where that is apart, and the manifest from its description on.
 struct Template {
@@ -170,7 +154,7 @@ fn files(kind: Kind, language: Language, name: &Id, clone: Option<&Path>) -> Vec
         files.push(("main.py".into(), words.fill(template.code)));
         files.push(("test_main.py".into(), words.fill(template.test)));
         files.push((".gitignore".into(), "__pycache__/\nvenv/\n".into()));
-        files.extend(SDK.iter().map(|(path, text)| (format!("sedge_sdk/{path}"), (*text).to_owned())));
+        files.extend(FILES.iter().map(|(path, text)| (format!("sedge_sdk/{path}"), (*text).to_owned())));
         return files;
     }
     files.push(("src/lib.rs".into(), words.fill(template.code)));
@@ -239,8 +223,7 @@ impl Words {
             }
             (Kind::Tool, _) => format!("[plugin.{name}]"),
             (Kind::Processor, _) => format!(
-                "[processor.{name}-1]\nkind = \"{name}\"\nsensors = [\"tank\"]\nfield = \"level\"\noffset = 2.0\n\
-                 grant = {{ topics = [\"process\"] }}"
+                "[processor.{name}-1]\nkind = \"{name}\"\nsensors = [\"tank\"]\nfield = \"level\"\noffset = 2.0"
             ),
         };
         let run = match kind {
@@ -398,18 +381,3 @@ const TYPES: &[&str] = &[
     "Value",
     "Vec",
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_sdk_that_is_written_is_all_of_it() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/python/src/sedge_sdk");
-        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let mut names: Vec<_> = names.filter(|name| name != "__pycache__").collect();
-        names.sort();
-        assert_eq!(names, SDK.iter().map(|(name, _)| *name).collect::<Vec<_>>());
-    }
-}

@@ -10,9 +10,11 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use sedge_plugin::grant::Requests;
+use sedge_plugin::schema::nearest;
 use sedge_plugin::schema::{MistakeKind, Schema};
 use sedge_plugin::topics::Command;
-use sedge_plugin::{Annotations, Every, Id, Name, PluginInfo};
+use sedge_plugin::{Annotations, Category, Every, Id, Name, PluginInfo, Unit};
+use sedge_protocol::topics;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -133,7 +135,10 @@ impl Check<'_> {
                 let stdio = entry.as_ref().is_some_and(|entry| entry.stdio);
                 let entry =
                     entry.and_then(|keys| keys.command.map(Entry::Command).or(keys.wasm.map(Entry::Wasm)));
-                requests.topics.extend(hook.iter().map(|hook| hook.topic.clone()));
+                // The one that its section is about is its own.
+                let own = own_topic(plugin.category);
+                let others = hook.iter().filter(|hook| Some(&*hook.topic) != own);
+                requests.topics.extend(others.map(|hook| hook.topic.clone()));
                 Some(Declaration {
                     info: plugin,
                     entry,
@@ -225,6 +230,53 @@ impl Check<'_> {
             self.exactly_one(&format!("/plugin/requires/{at}"), &["device", "program", "library", "module"]);
         }
         self.exactly_one("/entry", &["command", "wasm"]);
+        for at in 0..self.length("/entry/command") {
+            let pointer = format!("/entry/command/{at}");
+            let Some(word) = self.string(&pointer) else { continue };
+            if word.starts_with('{') && word.ends_with('}') && word != "{python}" {
+                self.at_value(
+                    &pointer,
+                    format!("expected `{{python}}`, or a word without braces, found `{word}`"),
+                );
+            }
+        }
+        let fields = self.document.value.pointer("/sensor/fields").and_then(Value::as_object);
+        let units: Vec<(String, String)> = fields
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, field)| {
+                let unit = field.get("unit")?.as_str()?;
+                let pointer = sedge_plugin::schema::child_pointer("/sensor/fields", name);
+                Unit::from_symbol(unit).is_none().then(|| (format!("{pointer}/unit"), unit.to_owned()))
+            })
+            .collect();
+        for (pointer, unit) in units {
+            let known: Vec<&str> =
+                Unit::all().map(Unit::symbol).filter(|symbol| !symbol.is_empty()).collect();
+            let near = nearest(&unit, known.iter().copied());
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let known = known.join(", ");
+            self.at_value(
+                &pointer,
+                format!("`{unit}` is not a known unit{near} (there are {known}, and an empty text for none)"),
+            );
+        }
+        for at in 0..self.length("/hook") {
+            let pointer = format!("/hook/{at}/topic");
+            let Some(topic) = self.string(&pointer).filter(|topic| topics::by_name(topic).is_none()) else {
+                continue;
+            };
+            let known: Vec<&str> = topics::ALL.iter().map(|shape| shape.name).collect();
+            let hint = nearest(&topic, known.iter().copied());
+            let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            self.at_value(
+                &pointer,
+                format!(
+                    "there is no topic `{topic}` that can be used from outside{hint} (there are {})",
+                    known.join(", ")
+                ),
+            );
+        }
         if self.string("/entry/command/0").is_some_and(|program| program.trim().is_empty()) {
             self.at_value("/entry/command/0", "expected the name of a program, found nothing");
         }
@@ -303,6 +355,16 @@ impl Check<'_> {
         if !self.mistakes.contains(&mistake) {
             self.mistakes.push(mistake);
         }
+    }
+}
+
+/// The topic that a section of this category is about.
+fn own_topic(category: Category) -> Option<&'static str> {
+    match category {
+        Category::Processor => Some("process"),
+        Category::Validator => Some("validate"),
+        Category::Destination => Some("deliver"),
+        _ => None,
     }
 }
 

@@ -161,7 +161,7 @@ impl Asker {
             }
             Ask::Unknown => {
                 let text = "this node does not know what is asked for: it is older than the plugin";
-                Err(ToolError::new(ToolErrorCode::NotFound, text))
+                Err(ToolError::new(ToolErrorCode::BadRequest, text))
             }
         }
     }
@@ -187,7 +187,14 @@ impl Asker {
         if path.node.is_none() && self.tools.contains(&path.tool) {
             return Err(bad(format!("`{tool}` is its own tool: a plugin calls those of others")));
         }
-        if !self.held.tools.iter().any(|held| held == tool || glob(held, tool)) {
+        // A star stands for names on this node; another node is granted by its name, or a star of its own: `greenhouse/*`.
+        let (node, name) = tool.split_once('/').map_or((None, tool), |(node, name)| (Some(node), name));
+        let covers = |held: &String| match (held.split_once('/'), node) {
+            (Some((nodes, names)), Some(node)) => glob(nodes, node) && glob(names, name),
+            (None, None) => glob(held, name),
+            _ => false,
+        };
+        if !self.held.tools.iter().any(covers) {
             return Err(self.refused("tools", tool));
         }
         let args = if args.is_null() { json!({}) } else { args };

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 
 use sedge_protocol::ToPlugin;
-use serde_json::Value as Json;
 
 /// Events that wait.
 pub(super) const MOST: usize = 256;
@@ -16,7 +15,7 @@ const MOST_CREDIT: u32 = 100_000;
 
 /// See the [module](self).
 pub(super) struct Events {
-    waiting: VecDeque<(&'static str, Json)>,
+    waiting: VecDeque<ToPlugin>,
     credit: u32,
 }
 
@@ -26,8 +25,8 @@ impl Events {
     }
 
     /// One more. False where another one went for it.
-    pub(super) fn push(&mut self, topic: &'static str, message: Json) -> bool {
-        self.waiting.push_back((topic, message));
+    pub(super) fn push(&mut self, event: ToPlugin) -> bool {
+        self.waiting.push_back(event);
         let fits = self.waiting.len() <= MOST;
         if !fits {
             self.waiting.pop_front();
@@ -47,11 +46,9 @@ impl Events {
 
     /// The oldest, if it can take one.
     pub(super) fn take(&mut self) -> Option<ToPlugin> {
-        self.credit = self.credit.checked_sub(1)?;
-        let Some((topic, message)) = self.waiting.pop_front() else {
-            self.credit += 1;
-            return None;
-        };
-        Some(ToPlugin::Event { topic: topic.to_owned(), message })
+        let left = self.credit.checked_sub(1)?;
+        let event = self.waiting.pop_front()?;
+        self.credit = left;
+        Some(event)
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn ready(declared: &Declaration, answer: ToNode) -> Result<Option<Dur
             Ok(every_ms.map(Duration::from_millis).map(|every| every.max(OFTEN)))
         }
         ToNode::Failed { why, message } => {
-            let message = message.chars().take(LONGEST).collect::<String>().into();
+            let message = one_line(&message).chars().take(LONGEST).collect::<String>().into();
             Err(match why {
                 Why::Settings => PluginError::Settings(message),
                 Why::Unmet => PluginError::Unmet(message),
@@ -62,8 +62,14 @@ pub(super) fn ready(declared: &Declaration, answer: ToNode) -> Result<Option<Dur
     }
 }
 
-/// What is not as the manifest says.
-fn lies(declared: &Declaration, offered: &[Tool]) -> Option<String> {
+/// What a plugin says, in one line.
+pub(super) fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" | ").replace(char::is_control, " ")
+}
+
+/// What of its tools is not as the manifest says.
+pub(crate) fn lies(declared: &Declaration, offered: &[Tool]) -> Option<String> {
     let mut wrong = Vec::new();
     for (at, tool) in offered.iter().enumerate() {
         let name = &tool.name;

@@ -76,3 +76,6 @@ impl Bucket {
         has
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ mod asks;
 mod calls;
 mod events;
 mod feed;
-mod greeting;
+pub(crate) mod greeting;
 mod hooks;
 mod line;
 pub(crate) mod log;

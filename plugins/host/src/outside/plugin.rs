@@ -19,7 +19,7 @@ use super::asks::{self, Asker, descriptor};
 use super::feed::{self, Feed};
 use super::names::Tools;
 use super::session::{self, Session};
-use super::{OutsideArgs, Role, hooks};
+use super::{OutsideArgs, Role, greeting, hooks};
 use crate::manifest::{Declaration, DeclaredHook};
 
 /// How long a plugin has for a reading, at least and at most: less than the engine gives a tick, so that one that is late is a
@@ -214,8 +214,9 @@ fn described(
     }
 }
 
+/// In one line: it goes into the log and into tables, where a line that a stranger begins would look like the node's.
 fn failed(error: ToolError) -> PluginError {
-    PluginError::failed(error.message)
+    PluginError::failed(greeting::one_line(&error.message))
 }
 
 impl Outside {

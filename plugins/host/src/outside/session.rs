@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sedge_plugin::{Context, PluginError, Progress, ToolError, ToolErrorCode};
-use sedge_protocol::{API, CREDIT, Call, PROTOCOL, SensorWelcome, ToNode, ToPlugin};
+use sedge_protocol::{API, CREDIT, Call, Encoding, PROTOCOL, SensorWelcome, ToNode, ToPlugin, fits};
 use serde_json::Value as Json;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::asks::Asker;
+use super::asks::{Asker, section};
 use super::calls::{Answer, Calls};
 use super::events::Events;
 use super::line::{End, Line, Start};
@@ -39,6 +39,11 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// Whether its end is news: not while it is set up, which fails then, nor once it was told to stop.
     pub(super) well: AtomicBool,
+    encoding: Encoding,
+    /// Bytes that a message may have.
+    longest: usize,
+    /// As the section is named: `plugin.attic`.
+    section: String,
 }
 
 impl Shared {
@@ -49,6 +54,21 @@ impl Shared {
     pub(super) fn events(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether a message may be sent: one that is too long would end the plugin, which reads no such message.
+    pub(super) fn check(&self, message: &ToPlugin) -> Result<(), String> {
+        match fits(message, self.encoding, self.longest) {
+            true => Ok(()),
+            false => Err(too_long(self.longest, &self.section)),
+        }
+    }
+}
+
+/// What is said of a message that a plugin is not sent.
+fn too_long(longest: usize, section: &str) -> String {
+    format!(
+        "it is longer than a message to this plugin may be, {longest} bytes: write `limits = {{ message = \"…\" }}` with more in [{section}]"
+    )
 }
 
 /// The way to a plugin outside that runs. Clones are the same.
@@ -61,11 +81,13 @@ impl Caller {
         let until = Instant::now() + limit;
         let (id, answer) = self.0.calls().begin(progress, until)?;
         let _given_up = GivenUp { shared: &self.0, id };
+        let call = ToPlugin::Call { id, call };
+        self.check(&call).map_err(|why| ToolError::new(ToolErrorCode::BadRequest, why))?;
         let called = async {
             // An error means that the plugin has ended, which its answer says better.
             if let Ok(permit) = self.0.to.reserve().await {
                 self.0.calls().sent(id);
-                permit.send(ToPlugin::Call { id, call });
+                permit.send(call);
             }
             answer.await
         };
@@ -78,14 +100,23 @@ impl Caller {
         }
     }
 
+    /// Whether a message is short enough to be sent.
+    pub(super) fn check(&self, message: &ToPlugin) -> Result<(), String> {
+        self.0.check(message)
+    }
+
     /// Whether it has ended.
     pub(super) fn is_over(&self) -> bool {
         self.0.calls().why_over().is_some()
     }
 
-    /// Sends it a message of an observed topic, as soon as it can take one. False where another one went for it.
+    /// Sends it a message of an observed topic, as soon as it can take one. False where another one went for it, or it is too long.
     pub(super) fn event(&self, topic: &'static str, message: Json) -> bool {
-        let fits = self.0.events().push(topic, message);
+        let event = ToPlugin::Event { topic: topic.to_owned(), message };
+        if self.0.check(&event).is_err() {
+            return false;
+        }
+        let fits = self.0.events().push(event);
         self.0.wake.notify_one();
         fits
     }
@@ -123,13 +154,13 @@ impl Session {
         let grace_ms = u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
         let stopped = self.caller.call(Call::Stop { grace_ms }, GRACE, Progress::default()).await;
         let has_gone = self.caller.is_over();
-        if stopped.is_ok() {
-            let _ = timeout(LINGER, &mut self.over).await;
-        }
+        let is_over = stopped.is_ok() && timeout(LINGER, &mut self.over).await.is_ok();
         if let Some(quit) = self.quit.take() {
             let _ = quit.send(());
         }
-        let _ = timeout(LINGER, &mut self.over).await;
+        if !is_over {
+            let _ = timeout(LINGER, &mut self.over).await;
+        }
         match stopped {
             // It has gone before it could answer; why was told when it did.
             Ok(_) => Ok(()),
@@ -183,6 +214,11 @@ pub(super) async fn open(
         sensor: sensor(&args.role),
         config: asker.held().config.then(|| Json::clone(&ctx.config())),
     };
+    let section = section(&args.role, ctx.id());
+    if !fits(&welcome, Encoding::Json, args.limits.message) {
+        let why = format!("its `welcome`, with its settings: {}", too_long(args.limits.message, &section));
+        return Err(PluginError::Settings(why.into()));
+    }
     match timeout_at(until, line.to.send(welcome)).await {
         Ok(Ok(())) => {}
         Ok(Err(_)) => return Err(PluginError::failed(ended(&mut line).await)),
@@ -194,6 +230,9 @@ pub(super) async fn open(
         events: Mutex::new(Events::new(hello.credit.unwrap_or(CREDIT))),
         wake: Notify::new(),
         well: AtomicBool::new(false),
+        encoding,
+        longest: args.limits.message,
+        section,
     });
     let (ready, is_ready) = oneshot::channel();
     let (quit, quits) = oneshot::channel();

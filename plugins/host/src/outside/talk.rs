@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sedge_plugin::{Context, ToolError, ToolErrorCode};
 use sedge_protocol::{Ask, IN_FLIGHT, ToNode, ToPlugin};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::{Id as TaskId, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -264,13 +264,13 @@ impl Talk {
         if let Some(error) = refused {
             return self.tell(ToPlugin::Error { id, error }).await;
         }
-        let (asker, to) = (self.asker.clone(), self.shared.to.clone());
+        let (asker, shared) = (self.asker.clone(), self.shared.clone());
         let task = self.asks.spawn(async move {
             let answer = match asker.answer(ask).await {
                 Ok(result) => ToPlugin::Ok { id, result },
                 Err(error) => ToPlugin::Error { id, error },
             };
-            reply(&to, answer).await;
+            reply(&shared, id, answer).await;
         });
         self.ids.insert(task.id(), id);
         Ok(())
@@ -290,6 +290,13 @@ impl Talk {
 }
 
 /// A line that is closed is heard of by the talk.
-async fn reply(to: &mpsc::Sender<ToPlugin>, answer: ToPlugin) {
-    let _ = to.send(answer).await;
+async fn reply(shared: &Shared, id: u64, answer: ToPlugin) {
+    let answer = match shared.check(&answer) {
+        Ok(()) => answer,
+        Err(why) => {
+            let error = ToolError::new(ToolErrorCode::Failed, format!("the answer cannot be sent: {why}"));
+            ToPlugin::Error { id, error }
+        }
+    };
+    let _ = shared.to.send(answer).await;
 }

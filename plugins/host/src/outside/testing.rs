@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sedge_plugin::context::BoxFuture;
 use sedge_plugin::grant::{Direction, GpioGrant, Grants, I2cGrant};
@@ -24,6 +25,8 @@ use crate::manifest::Declaration;
 
 /// Messages that may wait on either side of the line.
 const LENGTH: usize = 64;
+/// How long a test waits for anything, on its own clock.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Hands each start to a test.
 pub struct FakeCarrier(mpsc::Sender<FakePlugin>);
@@ -82,16 +85,22 @@ pub fn ready(declared: &Declaration) -> ToNode {
 
 impl FakePlugin {
     /// Says something. False where nobody hears it any more.
+    ///
+    /// # Panics
+    /// When the node does not take it.
     pub async fn say(&self, message: ToNode) -> bool {
         match &self.says {
-            Some(says) => says.send(message).await.is_ok(),
+            Some(says) => soon("taken by the node", says.send(message)).await.is_ok(),
             None => false,
         }
     }
 
     /// What it is told next; none once the node has closed the line.
+    ///
+    /// # Panics
+    /// When it is told nothing.
     pub async fn hear(&mut self) -> Option<ToPlugin> {
-        self.hears.recv().await
+        soon("told anything", self.hears.recv()).await
     }
 
     /// Does what a plugin does at its start; answers with its welcome.
@@ -157,14 +166,26 @@ impl FakePlugin {
     }
 
     /// Waits until it is killed.
+    ///
+    /// # Panics
+    /// When it is not.
     pub async fn killed(&mut self) {
-        let _ = (&mut self.killed).await;
+        let _ = soon("killed", &mut self.killed).await;
     }
 
     /// Whether it is killed.
     pub fn is_killed(&mut self) -> bool {
         !matches!(self.killed.try_recv(), Err(oneshot::error::TryRecvError::Empty))
     }
+}
+
+/// Waits for what a plugin may count on.
+///
+/// # Panics
+/// When it does not happen.
+async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    let happened = tokio::time::timeout(PATIENCE, happens).await;
+    happened.unwrap_or_else(|_| panic!("the plugin was not {what} within {PATIENCE:?}"))
 }
 
 /// What a manifest says: its name and, after `[plugin]`, the rest.

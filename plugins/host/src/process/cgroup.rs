@@ -3,6 +3,8 @@
 //! systemd gives a service a part of the tree of its own with `Delegate=yes`. The node then sits in a group within it (by itself,
 //! or by `DelegateSubgroup=node`), since only groups without processes of their own may bound those below them.
 //!
+//! What a killed node has left behind, also in sessions of its own, is ended by the next one in the same part of the tree.
+//!
 //! It must not touch a group that the node shares with others, nor make one where memory cannot be bounded.
 
 use std::fs;
@@ -30,6 +32,8 @@ static HOME: LazyLock<Result<Home, String>> = LazyLock::new(|| {
 pub(super) struct Home {
     folder: PathBuf,
     pub(super) bounds_cpu: bool,
+    /// Nobody else makes groups here.
+    is_own: bool,
 }
 
 /// Where groups can be made, or why not.
@@ -87,11 +91,28 @@ impl Home {
         let control = folder.join("cgroup.subtree_control");
         fs::write(&control, "+memory").map_err(said(&control))?;
         let bounds_cpu = fs::write(&control, "+cpu").is_ok();
-        Ok(Self { folder: folder.to_owned(), bounds_cpu })
+        let home = Self { folder: folder.to_owned(), bounds_cpu, is_own: folder != mount };
+        home.clear(Path::new("/proc"));
+        Ok(home)
+    }
+
+    /// Ends what is left of nodes that are no more. At the root of the tree their numbers may be of another namespace.
+    fn clear(&self, processes: &Path) {
+        let groups = fs::read_dir(&self.folder).into_iter().flatten().flatten().filter(|_| self.is_own);
+        for group in groups {
+            let name = group.file_name();
+            let node = name.to_str().and_then(|name| name.strip_prefix("sedge-")?.split('-').next());
+            let is_number = |node: &&str| node.parse::<u32>().is_ok();
+            if node.filter(is_number).is_some_and(|node| !processes.join(node).exists()) {
+                Cgroup { folder: group.path(), run_out: 0 }.kill();
+            }
+        }
     }
 
     /// A group for a plugin, empty, with its limits. A share of 1.0 is one core.
     pub(super) fn group(&self, plugin: &str, memory: Option<u64>, cpu: Option<f64>) -> io::Result<Cgroup> {
+        // What was still ending when this node began has ended by now.
+        self.clear(Path::new("/proc"));
         // At the root of the tree there may be another node.
         let name = format!("sedge-{}-{plugin}", std::process::id());
         let mut group = Cgroup { folder: self.folder.join(name), run_out: 0 };

@@ -48,7 +48,8 @@ impl Carrier for ComponentCarrier {
     }
 
     fn isolation(&self) -> String {
-        let how = if self.options.target() == Target::host() { "compiled" } else { "interpreted" };
+        // On 32 bits there is nothing but the interpreter.
+        let how = if self.options.target() == Target::pulley() { "interpreted" } else { "compiled" };
         format!("WebAssembly, {how}, a thread of the node")
     }
 }

@@ -42,7 +42,7 @@ fn start_in(folder: &Path) -> Start {
 }
 
 /// A shell that can say `hello`, and then does this.
-fn shell(script: &str) -> ProcessOptions {
+pub fn shell(script: &str) -> ProcessOptions {
     let command = vec!["sh".into(), "-c".into(), format!("{HELLO}{script}")];
     ProcessOptions { command, ..ProcessOptions::default() }
 }

@@ -12,7 +12,7 @@ use sedge_protocol::{
 };
 use serde_json::{Value as Json, json};
 
-fn id(text: &str) -> Id {
+pub fn id(text: &str) -> Id {
     Id::new(text).expect("an id")
 }
 

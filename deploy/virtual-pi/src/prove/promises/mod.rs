@@ -4,6 +4,7 @@
 //! - [`lines`]: the GPIO lines, with a relay and a counter.
 //! - [`faults`]: chips that go and come, bytes that are lost.
 //! - [`adapter`]: the whole bus goes and comes.
+//! - [`plugins`]: plugins from outside, within the bounds that a real kernel sets them.
 //! - [`cost`]: what a reading costs; a figure.
 
 pub mod adapter;
@@ -11,6 +12,7 @@ pub mod cost;
 pub mod devices;
 pub mod faults;
 pub mod lines;
+pub mod plugins;
 
 use std::time::Duration;
 
@@ -60,6 +62,7 @@ impl Stage {
         lines::look(&mut self);
         faults::look(&mut self);
         adapter::look(&mut self);
+        plugins::look(&mut self);
         cost::look(&mut self);
         self.guest.say("end")?;
         self.proof.end()

@@ -33,12 +33,19 @@ impl Asker {
     /// Whether a sensor is its own.
     pub(super) fn own(&self, sensor: &Id) -> Result<(), ToolError> {
         let id = self.ctx.id().as_str();
-        let own =
-            sensor.as_str().strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        let is_of = |id: &str| {
+            sensor.as_str().strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        // The section with the longest fitting id has it: `tank-level` is none of `tank`'s where there is one.
+        let directory = self.ctx.directory();
+        let others = directory.plugins.keys().map(Id::as_str);
+        let own = is_of(id) && !others.filter(|other| other.len() > id.len()).any(is_of);
         match own {
             true => Ok(()),
             false => {
-                let text = format!("the sensor `{sensor}` is not its own: those are `{id}` and `{id}-…`");
+                let text = format!(
+                    "the sensor `{sensor}` is not its own: those are `{id}` and `{id}-…`, where no other section is called so"
+                );
                 Err(ToolError::new(ToolErrorCode::Denied, text))
             }
         }

@@ -96,3 +96,21 @@ fn a_group_that_is_shared_or_cannot_bound_memory_is_left_alone() {
         assert_eq!(fs::read_dir(folder).expect("a list").count(), 2, "nothing was made");
     }
 }
+
+#[test]
+fn what_a_node_has_left_behind_that_is_no_more_is_ended() {
+    let tree = Tree::new("left");
+    let own = tree.group("sedge.service/node", "memory", "77\n");
+    let above = tree.group("sedge.service", "memory", "");
+    let left = ["sedge-76-attic", "sedge-77-attic", "sedge-attic"].map(|name| above.join(name));
+    for group in &left {
+        fs::create_dir(group).expect("a folder");
+    }
+    let home = Home::prepare(&own, &tree.0, 77).expect("a home");
+    let processes = tree.group("proc/77", "", "");
+    for group in &left {
+        let _ = fs::remove_file(group.join("cgroup.kill"));
+    }
+    home.clear(processes.parent().expect("a folder"));
+    assert_eq!(left.map(|group| text(&group.join("cgroup.kill"))), ["1", "", ""].map(str::to_owned));
+}

@@ -59,6 +59,16 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Archives that nobody should unpack.
+pub fn evil() -> [(&'static str, Vec<u8>); 3] {
+    let link = Tar::plugin().entry("pump-1.0/x", EntryType::Symlink, 0o644, "", Some("/etc/passwd"));
+    [
+        ("Its archive leads out of its folder.", Tar::plugin().file("../evil", "x").gzip()),
+        ("Its archive has a link.", link.gzip()),
+        ("Its archive is half of one.", Tar::plugin().gzip()[..100].to_vec()),
+    ]
+}
+
 #[test]
 fn an_archive_is_installed_under_the_name_of_its_manifest() {
     for (file, bytes) in [

@@ -6,6 +6,7 @@ mod places;
 mod probe;
 mod python;
 mod rollback;
+mod sdk;
 mod signatures;
 mod tampering;
 mod templates;
@@ -24,6 +25,7 @@ use sedge_host::install::{
 };
 
 use super::Folder;
+pub use archives::evil;
 
 /// A place for plugins, and what is installed into it.
 pub struct Bench {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use sedge_actors::PluginSpec;
 use sedge_plugin::http::{HttpClient, HttpError, Request, Response};
 use sedge_plugin::prelude::*;
 use serde_json::{Value as Json, json};
@@ -191,6 +192,39 @@ async fn it_speaks_for_sensors_of_its_own_id_and_for_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sensor_of_a_section_with_a_longer_id_is_that_ones() {
+    let mut setting = Setting::new("pump", PUMP);
+    setting.others = vec![PluginSpec::new::<Slow>(id("attic-hall"), ())];
+    let (stage, mut plugin) = setting.start().await;
+    for (sensor, is_own) in
+        [("attic-hall", false), ("attic-hall-2", false), ("attic-halls", true), ("attic", true)]
+    {
+        let announced = plugin.ask(1, ask(json!({ "do": "announce", "sensor": sensor, "fields": {} }))).await;
+        assert_eq!(announced.is_ok(), is_own, "{sensor}: {announced:?}");
+    }
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_star_grants_no_tool_of_another_node() {
+    let mut setting =
+        Setting::new("pump", &format!("{PUMP}[requests]\ntools = [\"*\", \"green*/pump_*\"]\n"));
+    setting.change =
+        |args| args.grants = serde_json::from_value(json!({ "tools": ["*", "green*/pump_*"] })).unwrap();
+    let (stage, mut plugin) = setting.start().await;
+    for (tool, code) in [
+        ("house/pump_set", ToolErrorCode::Denied),
+        ("greenhouse/lamp_set", ToolErrorCode::Denied),
+        ("greenhouse/pump_set", ToolErrorCode::NotFound),
+        ("pump_never", ToolErrorCode::NotFound),
+    ] {
+        let error = plugin.ask(1, ask(json!({ "do": "call", "tool": tool }))).await.unwrap_err();
+        assert_eq!(error.code, code, "{tool}: {error}");
+    }
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_says_how_it_fares_and_counts_what_it_likes() {
     let (mut stage, mut plugin) = Setting::new("pump", PUMP).start().await;
     assert_eq!(
@@ -206,12 +240,119 @@ async fn it_says_how_it_fares_and_counts_what_it_likes() {
     let both = ask(json!({ "do": "metric", "name": "litres", "add": 3, "set": 1.0 }));
     assert_eq!(plugin.ask(3, both).await.unwrap_err().code, ToolErrorCode::BadRequest);
     let unknown = ask(json!({ "do": "make_coffee" }));
-    assert_eq!(plugin.ask(4, unknown).await.unwrap_err().code, ToolErrorCode::NotFound);
+    assert_eq!(plugin.ask(4, unknown).await.unwrap_err().code, ToolErrorCode::BadRequest);
     let event = json!({ "do": "event", "kind": "leak", "severity": "error", "text": "wet" });
     let mut refused = 0;
     for number in 10..60 {
         refused += usize::from(plugin.ask(number, ask(event.clone())).await.is_err());
     }
     assert_eq!(refused, 30, "twenty at once");
+    stage.node.stop().await;
+}
+
+const HOLDING: &str = "\n[requests]\ndata = true\nconfig = true\n";
+
+#[tokio::test(start_paused = true)]
+async fn the_config_and_a_directory_of_its_own_are_had_where_they_are_granted_and_nowhere_else() {
+    let folder = crate::Folder::new();
+    for granted in [false, true] {
+        let mut setting = Setting::new("pump", &format!("{PUMP}{HOLDING}"));
+        setting.around.data = Some(folder.0.clone());
+        setting.around.config = Arc::new(json!({ "broker": { "password": "***" } }));
+        if granted {
+            setting.change = |args| {
+                args.grants = serde_json::from_value(json!({ "data": true, "config": true })).unwrap();
+            };
+        }
+        let (stage, mut plugin, welcome) =
+            setting.play(async |plugin, declared| plugin.greet(declared).await).await;
+        let sedge_protocol::ToPlugin::Welcome { data_dir, config, .. } = welcome else {
+            panic!("no welcome")
+        };
+        assert_eq!(config.is_some(), granted);
+        assert_eq!(data_dir.is_some(), granted);
+        assert_eq!(plugin.start.data_dir.as_ref().map(|path| path.to_string_lossy().into_owned()), data_dir);
+        let directory = plugin.ask(1, ask(json!({ "do": "directory" }))).await;
+        match data_dir {
+            Some(path) => {
+                assert!(
+                    std::path::Path::new(&path).starts_with(&folder.0) && path.contains("attic"),
+                    "{path}"
+                );
+                assert!(std::path::Path::new(&path).is_dir());
+                assert_eq!(directory.unwrap()["plugins"]["attic"]["kind"], "pump");
+            }
+            None => {
+                let error = directory.unwrap_err();
+                assert!(
+                    error.message.contains("write `grant = { config = true }` in [plugin.attic]"),
+                    "{error}"
+                );
+            }
+        }
+        stage.node.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_its_manifest_does_not_ask_for_it_does_not_get() {
+    let folder = crate::Folder::new();
+    let mut setting = Setting::new("pump", PUMP);
+    setting.around.data = Some(folder.0.clone());
+    setting.change =
+        |args| args.grants = serde_json::from_value(json!({ "data": true, "config": true })).unwrap();
+    let (stage, plugin, welcome) = setting.play(async |plugin, declared| plugin.greet(declared).await).await;
+    let sedge_protocol::ToPlugin::Welcome { data_dir, config, .. } = welcome else { panic!("no welcome") };
+    assert_eq!((data_dir, config, &plugin.start.data_dir), (None, None, &None));
+    stage.node.stop().await;
+}
+
+/// A client over which the node breaks.
+struct Broken;
+
+impl HttpClient for Broken {
+    fn send(&self, _: Request) -> sedge_plugin::context::BoxFuture<'static, Result<Response, HttpError>> {
+        panic!("a bug of the node")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ask_over_which_the_node_breaks_is_answered_and_breaks_nothing_else() {
+    let mut setting = Setting::new("pump", &format!("{PUMP}{ASKING}"));
+    setting.change = all;
+    setting.around.http = Some(Arc::new(Broken));
+    let (stage, mut plugin) = setting.start().await;
+    let http = ask(json!({ "do": "http", "method": "GET", "url": "https://api.example.org/" }));
+    let error = plugin.ask(1, http).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.message.as_str()),
+        (ToolErrorCode::Internal, "the node broke over it: a bug")
+    );
+    assert_eq!(plugin.ask(1, ask(json!({ "do": "load", "key": "x" }))).await, Ok(Json::Null));
+    assert_eq!(stage.node.directory().plugin("attic").unwrap().state, State::Running);
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_of_a_sensor_that_is_not_its_own_are_refused_before_anybody_looks_at_them() {
+    let (stage, mut plugin) = Setting::new("pump", PUMP).start().await;
+    let raw = json!({ "do": "submit_raw", "sensor": "kitchen", "format": "acme", "bytes": "00" });
+    let error = plugin.ask(1, ask(raw)).await.unwrap_err();
+    assert_eq!(error.code, ToolErrorCode::Denied);
+    assert!(error.message.contains("those are `attic` and `attic-…`"), "{error}");
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_announces_so_many_sensors_and_no_more() {
+    let (stage, mut plugin) = Setting::new("pump", PUMP).start().await;
+    for n in 0..=64 {
+        let announce = json!({ "do": "announce", "sensor": format!("attic-{n}"), "fields": {} });
+        let answer = plugin.ask(1, ask(announce)).await;
+        assert_eq!(
+            answer.map_err(|error| error.code),
+            if n < 64 { Ok(Json::Null) } else { Err(ToolErrorCode::Busy) }
+        );
+    }
     stage.node.stop().await;
 }

@@ -1,15 +1,18 @@
 //! Whether a plugin outside is alive, how it ends, and what it may flood its node with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sedge_host::outside::End;
+use sedge_actors::{Node, PluginSpec, TokioClock, node_info};
+use sedge_host::outside::testing::{args, carrier, declaration};
+use sedge_host::outside::{End, Outside, Role};
 use sedge_plugin::prelude::*;
 use sedge_plugin::topics::{Event, EventRaised, Severity};
 use sedge_protocol::{Call, ToNode, ToPlugin};
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep};
 
-use super::{PUMP, Setting, Slow, ask};
+use super::{PUMP, Setting, Slow, ask, id};
 
 #[tokio::test(start_paused = true)]
 async fn one_that_ends_fails_at_once_and_is_started_again() {
@@ -21,7 +24,7 @@ async fn one_that_ends_fails_at_once_and_is_started_again() {
         (status.reason.as_deref(), begun.elapsed()),
         (Some("it was killed by signal 11"), Duration::ZERO)
     );
-    let mut again = stage.starts.recv().await.expect("it is started again");
+    let mut again = stage.again().await;
     again.greet(&stage.declared).await;
     stage.reaches("attic", State::Running).await;
     stage.node.stop().await;
@@ -93,7 +96,7 @@ async fn one_that_does_not_stop_is_killed() {
     let (hardware, begun) = (stage.hardware, Instant::now());
     stage.node.stop().await;
     assert!(plugin.is_killed());
-    assert!(begun.elapsed() <= Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() <= Duration::from_secs(4), "{:?}", begun.elapsed());
     assert_eq!(hardware.done(), ["release attic"]);
 }
 
@@ -190,5 +193,74 @@ async fn events_come_as_far_as_they_are_granted_and_the_oldest_goes_for_the_newe
     assert_eq!((heard[0].as_str(), heard[255].as_str()), ("44", "299"), "42 of 298 went");
     let dropped = stage.node.metrics().into_iter().find(|one| one.name.as_str() == "events_dropped").unwrap();
     assert_eq!(format!("{:?}", dropped.metric), "Counter(42)");
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_started_on_demand_runs_while_it_is_called_and_for_a_while_after() {
+    let declared = declaration("pump", PUMP);
+    let (carrier, mut starts) = carrier();
+    let idle = Duration::from_secs(300);
+    let spec = PluginSpec::new::<Outside>(id("attic"), args(&declared, carrier, Role::Plain)).on_demand(idle);
+    let node = Node::new(node_info("stage"), Arc::new(TokioClock::default())).start(vec![spec]).await;
+    let is = |state: State| node.directory().plugin("attic").is_some_and(|status| status.state == state);
+    for round in 0..2 {
+        sleep(Duration::from_secs(600)).await;
+        assert!(starts.try_recv().is_err() && is(State::Discovered), "{round}: nobody has called");
+        assert!(node.directory().tools.contains_key("attic_set"));
+        let (handle, call) = (node.handle(), ToolCall::new(Name::new("attic_set").unwrap(), json!({})));
+        let called = tokio::spawn(async move { handle.call(call).await.result });
+        let mut plugin = super::next(&mut starts).await;
+        plugin.greet(&declared).await;
+        let (number, _) = plugin.called().await;
+        plugin.answer(number, json!("wet")).await;
+        assert_eq!(called.await.unwrap(), Ok(json!("wet")), "the call has waited for the start");
+        let begun = Instant::now();
+        let (number, call) = plugin.called().await;
+        assert_eq!(call, Call::Stop { grace_ms: 3000 });
+        assert!((300..360).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+        plugin.answer(number, Json::Null).await;
+        plugin.end(End::Stopped);
+        plugin.killed().await;
+    }
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_asks_under_way_have_two_numbers() {
+    let mut setting = Setting::new("pump", &format!("{PUMP}\n[requests]\ntools = [\"slow_*\"]\n"));
+    setting.change = |args| args.grants = serde_json::from_value(json!({ "tools": ["slow_never"] })).unwrap();
+    setting.others.push(Slow::spec());
+    let (stage, mut plugin) = setting.start().await;
+    let call = ask(json!({ "do": "call", "tool": "slow_never" }));
+    plugin.say(ToNode::Ask { id: 7, ask: call.clone() }).await;
+    let error = plugin.ask(7, call).await.unwrap_err();
+    assert_eq!(error.code, ToolErrorCode::BadRequest);
+    assert!(error.message.contains("an ask of the number 7 is under way"), "{error}");
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_were_given_up_and_go_on_are_so_many_at_most() {
+    let (stage, mut plugin) = Setting::new("pump", PUMP).start().await;
+    for _ in 0..16 {
+        let called = stage.call("attic_set", json!({}));
+        let (number, _) = plugin.called().await;
+        called.abort();
+        assert_eq!(plugin.hear().await, Some(ToPlugin::Cancel { id: number }));
+    }
+    let error = stage.call("attic_set", json!({})).await.unwrap().unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (ToolErrorCode::Busy, "16 calls of it are under way"));
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pongs_without_a_ping_make_no_sense() {
+    let (mut stage, plugin) = Setting::new("pump", PUMP).start().await;
+    for _ in 0..100 {
+        plugin.say(ToNode::Pong { id: 1 }).await;
+    }
+    let status = stage.reaches("attic", State::BackingOff).await;
+    assert!(status.reason.as_ref().unwrap().ends_with("a pong without a ping"), "{status:?}");
     stage.node.stop().await;
 }

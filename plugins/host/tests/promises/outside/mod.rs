@@ -3,11 +3,15 @@
 mod asks;
 mod calls;
 mod destination;
+mod lengths;
 mod life;
 mod roles;
 mod start;
 
+use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use sedge_actors::{Node, PluginSpec, RunningNode, Subscription, Surroundings, TokioClock, node_info};
 use sedge_host::Declaration;
@@ -37,9 +41,31 @@ pub fn ask(json: Json) -> Ask {
     serde_json::from_value(json).unwrap()
 }
 
+/// Ends the tests when one of them takes so long, by the clock on the wall: what spins on the test's own clock, or waits for what
+/// no clock brings, would never fail.
+const LONGEST: Duration = Duration::from_secs(20);
+
+pub struct Watchdog(#[expect(dead_code, reason = "its end is what counts")] std::sync::mpsc::Sender<()>);
+
+impl Watchdog {
+    fn start() -> Self {
+        let (alive, ended) = std::sync::mpsc::channel::<()>();
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        std::thread::spawn(move || {
+            if ended.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout) {
+                // Past what the test harness keeps to itself.
+                let _ = writeln!(std::io::stderr(), "`{test}` has hung for {LONGEST:?}");
+                std::process::abort();
+            }
+        });
+        Self(alive)
+    }
+}
+
 /// A node with one plugin outside, `attic`.
 pub struct Stage {
     pub node: RunningNode,
+    pub _watchdog: Watchdog,
     pub declared: Arc<Declaration>,
     pub hardware: Arc<FakeHardware>,
     pub starts: mpsc::Receiver<FakePlugin>,
@@ -72,6 +98,7 @@ impl Setting {
         self,
         plays: impl AsyncFnOnce(&mut FakePlugin, &Declaration) -> T,
     ) -> (Stage, FakePlugin, T) {
+        let watchdog = Watchdog::start();
         let (carrier, mut starts) = carrier();
         let hardware = Arc::new(FakeHardware::default());
         let mut given = args(&self.declared, carrier, self.role);
@@ -88,12 +115,13 @@ impl Setting {
         let mut specs = self.others;
         specs.push(spec);
         let play = async {
-            let mut plugin = starts.recv().await.unwrap();
+            let mut plugin = next(&mut starts).await;
             let played = plays(&mut plugin, &self.declared).await;
             (plugin, played)
         };
         let (node, (plugin, played)) = tokio::join!(node.start(specs), play);
-        let mut stage = Stage { node, declared: self.declared, hardware, starts, states };
+        let mut stage =
+            Stage { node, _watchdog: watchdog, declared: self.declared, hardware, starts, states };
         for other in ["slow"] {
             if stage.node.directory().plugin(other).is_some() {
                 stage.reaches(other, State::Running).await;
@@ -125,14 +153,24 @@ impl Stage {
             }
         };
         // On the clock of the tests, which costs nothing.
-        let told = tokio::time::timeout(std::time::Duration::from_secs(300), told).await;
+        let told = tokio::time::timeout(Duration::from_secs(300), told).await;
         told.unwrap_or_else(|_| panic!("`{plugin}` did not become {state:?}"))
+    }
+
+    /// Its next start.
+    pub async fn again(&mut self) -> FakePlugin {
+        next(&mut self.starts).await
     }
 
     pub fn call(&self, tool: &str, args: Json) -> tokio::task::JoinHandle<Result<Json, ToolError>> {
         let (node, call) = (self.node.handle(), ToolCall::new(Name::new(tool).unwrap(), args));
         tokio::spawn(async move { node.call(ToolCall { from: "cli".into(), ..call }).await.result })
     }
+}
+
+async fn next(starts: &mut mpsc::Receiver<FakePlugin>) -> FakePlugin {
+    let started = tokio::time::timeout(Duration::from_secs(300), starts.recv()).await;
+    started.ok().flatten().expect("it is started")
 }
 
 /// Has a tool that never ends, and one that answers with who calls.

@@ -136,8 +136,12 @@ fn processor(stage: Stage) -> Setting {
     let role = Role::Processor { stage, sensors: only, priority: 50 };
     let mut setting =
         Setting { role, ..Setting::new("smoother", "category = \"processor\"\n[entry]\ncommand = [\"x\"]") };
-    setting.others.push(sedge_actors::PluginSpec::new::<Source>(id("source"), ()));
+    setting.others.push(source());
     setting
+}
+
+pub fn source() -> sedge_actors::PluginSpec {
+    sedge_actors::PluginSpec::new::<Source>(id("source"), ())
 }
 
 /// Submits a reading of two sensors each time its tool is called.
@@ -245,5 +249,49 @@ async fn a_hook_that_was_granted_vetoes_a_call() {
         (error.code, error.message.as_str()),
         (ToolErrorCode::Denied, "`attic` says no: not at night")
     );
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_are_made_a_frame_by_the_plugin_that_knows_their_format() {
+    let manifest = format!("{PUMP}\n[[hook]]\ntopic = \"extract\"\n");
+    let mut setting = Setting::new("pump", &manifest);
+    setting.change = |args| args.grants = serde_json::from_value(json!({ "topics": ["extract"] })).unwrap();
+    let (stage, mut plugin) = setting.start().await;
+    let announce = json!({ "do": "announce", "sensor": "attic", "fields": { "level": { "unit": "%" } } });
+    assert_eq!(plugin.ask(1, ask(announce)).await, Ok(Json::Null));
+    let submit = json!({ "do": "submit_raw", "sensor": "attic", "format": "acme", "bytes": "07ff" });
+    let mut submit_raw = async |asked: u64, answer: Json| {
+        plugin.say(ToNode::Ask { id: asked, ask: ask(submit.clone()) }).await;
+        let (number, call) = plugin.called().await;
+        let message = json!({ "sensor": "attic", "format": "acme", "bytes": "07ff" });
+        assert_eq!(call, Call::Answer { topic: "extract".into(), message });
+        plugin.answer(number, answer).await;
+        match plugin.hear().await {
+            Some(ToPlugin::Ok { result, .. }) => Ok(result),
+            Some(ToPlugin::Error { error, .. }) => Err(error.message),
+            other => panic!("expected an answer, heard {other:?}"),
+        }
+    };
+    assert_eq!(submit_raw(2, json!({ "level": 7, "flow": { "missing": "crc" } })).await, Ok(Json::Null));
+    let reading = stage.node.latest(&id("attic")).unwrap();
+    assert_eq!(reading.frame.get("level"), Some(&7.0.into()));
+    for answer in [Json::Null, json!("what?")] {
+        let error = submit_raw(3, answer).await.unwrap_err();
+        assert!(error.contains("no plugin makes sense of these bytes of format `acme`"), "{error}");
+    }
+    assert_eq!(stage.node.latest(&id("attic")).unwrap().seq, 1, "nothing was made up");
+    stage.node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_of_its_manifest_is_its_tool_as_this_instance_offers_it() {
+    let manifest = format!(
+        "{PUMP}\n[[command]]\nname = \"pump\"\nabout = \"Switches the pump.\"\ntool = \"pump_set\"\n"
+    );
+    let (stage, _plugin) = Setting::new("pump", &manifest).start().await;
+    let commands = stage.node.commands().await;
+    let commands: Vec<_> = commands.iter().map(|one| (one.name.as_str(), one.tool.as_str())).collect();
+    assert_eq!(commands, [("pump", "attic_set")]);
     stage.node.stop().await;
 }

@@ -56,6 +56,7 @@ class Session:
         self._handled_events = 0
         self._event_since: Optional[float] = None
         self._failing: set[str] = set()
+        self._traces: Dict[str, str] = {}
         #: Events in a row that failed, by topic.
         self._failures: Dict[str, int] = {}
         self._tools = {name: mark_of(plugin, attribute) for name, attribute in tools_of(plugin).items()}
@@ -349,7 +350,12 @@ class Session:
             while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename == __file__:
                 trace = trace.tb_next  # what the SDK did to get there tells nobody anything
             lines: List[str] = traceback.format_exception(type(error), error, trace)
-            self.plugin.log.warning("`%s` has failed:\n%s", what, "".join(lines).rstrip())
+            text = "".join(lines).rstrip()
+            if self._traces.get(what) == text:  # what fails every now and then fails the same way
+                self.plugin.log.warning("`%s` has failed again: %s", what, _text(error))
+                return
+            self._traces[what] = text
+            self.plugin.log.warning("`%s` has failed:\n%s", what, text)
 
 
 def _what(message: Message) -> str:
