@@ -129,7 +129,6 @@ impl Root {
 }
 
 /// Waits until nobody else holds a folder.
-#[expect(clippy::disallowed_methods, reason = "a command waits for another command: there is no runtime")]
 fn alone(folder: &File, path: &Path, watch: &dyn Fn(Step) -> bool) -> Result<(), InstallError> {
     let mut step = Step::Locked;
     loop {
