@@ -24,6 +24,9 @@ use crate::show::say;
 /// How long a sensor may take, unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a failure may take to show.
+const SETTLING: Duration = Duration::from_millis(500);
+
 /// Reads every sensor once.
 pub async fn once(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let loaded = load(global)?;
@@ -50,6 +53,13 @@ pub async fn once(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     };
     // Whoever has said nothing by then is told of below.
     let _ = tokio::time::timeout(patience, all).await;
+    // A reading of nulls is heard of before the failure that it comes of.
+    let settled = async {
+        while is_unexplained(&running, &seen) {
+            states.next().await;
+        }
+    };
+    let _ = tokio::time::timeout(SETTLING, settled).await;
     let directory = running.directory();
     running.stop().await;
     while let Some(reading) = readings.take() {
@@ -69,6 +79,15 @@ fn is_complete(node: &RunningNode, seen: &BTreeMap<Id, Arc<Reading>>) -> bool {
         directory.plugins.keys().filter(|id| id.as_str() == "system" || directory.sensors.contains_key(*id));
     measuring.into_iter().all(|id| told(id) || !well(id))
 }
+
+/// Whether a sensor has measured nothing, and runs as if nothing were amiss.
+fn is_unexplained(node: &RunningNode, seen: &BTreeMap<Id, Arc<Reading>>) -> bool {
+    let directory = node.directory();
+    let runs = |id: &Id| directory.plugins.get(id).is_some_and(|status| status.state == State::Running);
+    let is_empty = |reading: &Reading| reading.frame.samples.iter().all(|sample| sample.value.is_err());
+    seen.values().any(|reading| is_empty(reading) && runs(&reading.sensor))
+}
+
 fn print(global: &Global, directory: &Directory, seen: &BTreeMap<Id, Arc<Reading>>) -> Result<(), Failure> {
     let amiss: Vec<&Arc<PluginStatus>> = directory
         .plugins

@@ -52,6 +52,7 @@ struct Told {
 
 impl Outward {
     pub(crate) fn new(link: Arc<dyn Link>, executor: Arc<Executor>, welcome: Arc<Welcome>) -> Arc<Self> {
+        crate::hardware::granted(&welcome.id, &link, welcome.i2c.clone());
         Arc::new(Self { link, executor, welcome, metrics: Arc::default(), told: Mutex::default() })
     }
 

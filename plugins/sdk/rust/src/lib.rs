@@ -78,6 +78,7 @@ pub mod component;
 mod directory;
 mod executor;
 mod guest;
+mod hardware;
 mod host;
 mod link;
 mod log;
@@ -90,6 +91,7 @@ mod process;
 mod session;
 
 pub use guest::Guest;
+pub use hardware::{gpio_get, gpio_set, i2c};
 pub use link::Level;
 #[doc(hidden)]
 pub use link::Link;

@@ -2,6 +2,8 @@
 
 #[path = "promises/component.rs"]
 mod component;
+#[path = "promises/hardware.rs"]
+mod hardware;
 #[path = "promises/node.rs"]
 mod node;
 #[path = "promises/plugins.rs"]

@@ -1,8 +1,10 @@
 //! What a node says of an instance: its welcome, as far as the SDK needs it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sedge_plugin::Id;
+use sedge_plugin::grant::I2cGrant;
 use sedge_protocol::{API, PROTOCOL, SensorWelcome, ToPlugin, Version};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -15,18 +17,20 @@ pub(crate) struct Welcome {
     pub(crate) data_dir: Option<String>,
     pub(crate) sensor: Option<SensorWelcome>,
     pub(crate) config: Arc<Json>,
+    pub(crate) i2c: BTreeMap<String, I2cGrant>,
 }
 
 impl TryFrom<ToPlugin> for Welcome {
     type Error = String;
 
     fn try_from(message: ToPlugin) -> Result<Self, String> {
-        let ToPlugin::Welcome { protocol, api, id, settings, data_dir, sensor, config, .. } = message else {
+        let ToPlugin::Welcome { protocol, api, id, settings, grants, data_dir, sensor, config, .. } = message
+        else {
             return Err("the node's first message is no welcome".into());
         };
         understands(protocol, api)?;
         let config = Arc::new(config.unwrap_or_default());
-        Ok(Self { id, settings, data_dir, sensor, config })
+        Ok(Self { id, settings, data_dir, sensor, config, i2c: grants.i2c })
     }
 }
 
@@ -45,6 +49,7 @@ impl TryFrom<Json> for Welcome {
             data_dir: part(&mut message, "data_dir")?,
             sensor: part(&mut message, "sensor")?,
             config: Arc::new(message["config"].take()),
+            i2c: serde_json::from_value(message["grants"]["i2c"].take()).unwrap_or_default(),
         })
     }
 }

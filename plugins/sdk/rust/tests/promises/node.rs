@@ -47,9 +47,14 @@ impl Node {
 
     /// Starts it and welcomes it; it says that it is ready.
     pub fn ready(guest: Guest, more: Json) -> (Self, Json) {
+        Self::ready_as("attic", guest, more)
+    }
+
+    /// The same, of another id.
+    pub fn ready_as(id: &str, guest: Guest, more: Json) -> (Self, Json) {
         let mut node = Self::start(guest);
         assert!(matches!(node.hear(), ToNode::Hello(_)));
-        node.say(&welcome("attic", more));
+        node.say(&welcome(id, more));
         let ready = node.hear();
         assert!(matches!(ready, ToNode::Ready { .. }), "{ready:?}");
         (node, serde_json::to_value(ready).unwrap())
