@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc::error::TrySendError;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Folder, HELLO, rest, run, run_as, shell, within};
+use super::{Folder, HELLO, PATIENCE, rest, run, run_as, shell, within};
 
 fn welcome(encoding: Encoding) -> ToPlugin {
     ToPlugin::Welcome {
@@ -143,9 +143,14 @@ async fn a_flood_of_prints_holds_up_nobody_but_itself() {
         "yes 'E! flood' >&2 & hello; while read -r _ <&3; do echo '{\"type\":\"pong\",\"id\":1}' >&3; done";
     let mut line = run_as("flooder", shell(script), &folder).await;
     assert!(matches!(within(line.from.recv()).await, Some(ToNode::Hello(_))));
-    for id in 0..50 {
+    // Until the flood has come too, however late it begins.
+    let begun = std::time::Instant::now();
+    let mut id = 0;
+    while id < 50 || log.lines("flooder").is_empty() {
         line.to.send(ToPlugin::Ping { id }).await.expect("it is there");
         assert_eq!(within(line.from.recv()).await, Some(ToNode::Pong { id: 1 }));
+        assert!(begun.elapsed() < PATIENCE, "there is no flood");
+        id += 1;
     }
     line.guard = Box::new(());
     rest(&mut line).await;
