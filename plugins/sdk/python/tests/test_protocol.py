@@ -35,6 +35,7 @@ class TheProtocol(unittest.TestCase):
         node.load("litres")
         node.store("litres", 17)
         node.forget("litres")
+        ask({"do": "event_failed", "topic": "deliver", "error": "the disk is full"})  # the session's own
         node.degraded("one nozzle is shut")
         node.counter("litres", 1, "Pumped.")
         node.i2c("pump").write_read([0xD0], 1)
