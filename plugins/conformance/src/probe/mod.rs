@@ -7,7 +7,7 @@
 //! | an event `probe` with `data.do` | hearing it goes so |
 //! | a call with `args.step` | as a step before a tool it lets the call pass, changes it, vetoes it, or goes so |
 //! | a call with `args.after` | the same after the tool |
-//! | `ID_do` | see [`orders`] |
+//! | `ID_do` | see `orders` |
 //!
 //! It must not do anything by itself.
 
