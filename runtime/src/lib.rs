@@ -126,6 +126,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Run(args) if args.once => commands::once::once(global, args).await,
             Command::Run(args) => commands::run::run(global, args).await,
             Command::Demo(args) => commands::demo::demo(global, args).await,
+            Command::Init(args) => commands::init::init(global, args).await,
             Command::Doctor(args) => commands::doctor::doctor(global, args).await,
             Command::Sensor { command: SensorCommand::Scan(args) } => {
                 commands::scan::scan(global, args).await
