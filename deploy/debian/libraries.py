@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints what libraries a program contains, with their licences, as these ask for.
 
-    deploy/debian/libraries.py PACKAGE TARGET [CARGO OPTION…]
+    deploy/debian/libraries.py CRATE TARGET [CARGO OPTION…]
 """
 
 import json
@@ -11,12 +11,14 @@ import sys
 
 
 def main():
-    package, target, *options = sys.argv[1:]
-    command = ["cargo", "metadata", "--format-version=1", "--locked", "--manifest-path=runtime/Cargo.toml", f"--filter-platform={target}", *options]
+    crate, target, *options = sys.argv[1:]
+    manifest = str(pathlib.Path(crate, "Cargo.toml").resolve())
+    command = ["cargo", "metadata", "--format-version=1", "--locked", f"--manifest-path={manifest}"]
+    command += [f"--filter-platform={target}", *options]
     metadata = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     packages = {each["id"]: each for each in metadata["packages"]}
     nodes = {each["id"]: each for each in metadata["resolve"]["nodes"]}
-    waiting = [each["id"] for each in packages.values() if each["name"] == package and not each["source"]]
+    waiting = [each["id"] for each in packages.values() if each["manifest_path"] == manifest]
     contained = set()
     while waiting:
         node = waiting.pop()
