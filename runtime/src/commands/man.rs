@@ -109,10 +109,10 @@ fn page(command: &Command, parent: Option<&str>) -> String {
     let has_options = command.get_arguments().any(|arg| !arg.is_hide_set());
     let (has_commands, after) =
         (command.has_subcommands(), command.get_after_help().map(ToString::to_string));
-    let man = Man::new(command).source(format!("sedge {VERSION}")).manual(MANUAL);
+    let own = name(&command);
+    let man = Man::new(command);
     let mut text = Vec::new();
     // A vector takes all that is written.
-    let _ = man.render_title(&mut text);
     let _ = man.render_name_section(&mut text);
     let _ = man.render_synopsis_section(&mut text);
     let _ = man.render_description_section(&mut text);
@@ -136,7 +136,7 @@ fn page(command: &Command, parent: Option<&str>) -> String {
         Some(parent) => format!("{parent}(1); sedge(1) has the options that every command takes"),
     })]);
     let _ = roff.to_writer(&mut text);
-    once(&String::from_utf8_lossy(&text))
+    titled(&own, 1, &String::from_utf8_lossy(&text))
 }
 
 fn by_hand(roff: &mut Roff) {
@@ -148,11 +148,15 @@ fn by_hand(roff: &mut Roff) {
     }
 }
 
-/// Every part begins with the same two lines for the apostrophe; a page needs them once.
-fn once(text: &str) -> String {
-    let head: Vec<&str> = text.lines().take_while(|line| !line.starts_with(".TH")).collect();
-    let body = text.lines().filter(|line| !head.contains(line));
-    head.iter().copied().chain(body).map(|line| format!("{line}\n")).collect()
+/// A page of its parts. Every part begins with the same lines about the apostrophe, which a page needs once; and the title is made
+/// here because it has no date, for which the library leaves a hole.
+fn titled(name: &str, section: u8, parts: &str) -> String {
+    let is_about_apostrophe = |line: &&str| line.starts_with(".ie ") || line.starts_with(".el ");
+    let mut page: String =
+        parts.lines().take_while(is_about_apostrophe).map(|line| format!("{line}\n")).collect();
+    page.push_str(&format!(".TH {name} {section} \"\" \"sedge {VERSION}\" {MANUAL}\n"));
+    page.extend(parts.lines().filter(|line| !is_about_apostrophe(line)).map(|line| format!("{line}\n")));
+    page
 }
 
 /// A command without what is hidden, and without the commands of others.

@@ -3,12 +3,11 @@
 //! Kinds of a section share most keys; those stand once, and of each kind only what is its own.
 
 use clap_mangen::roff::{Roff, bold, italic, roman};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::catalogue::catalogue;
 use crate::commands::example::toml;
 use crate::commands::hardware;
-use crate::commands::version::VERSION;
 
 /// How deep a type is followed.
 const DEPTH: u8 = 4;
@@ -52,7 +51,6 @@ of this version.",
 pub(super) fn page() -> String {
     let schema = sedge_config::schema(&catalogue());
     let mut roff = Roff::new();
-    roff.control("TH", ["sedge.toml", "5", "", &format!("sedge {VERSION}"), super::MANUAL]);
     roff.control("SH", ["NAME"]).text([roman("sedge.toml - the config of a Sedge node")]);
     roff.control("SH", ["DESCRIPTION"]);
     for text in ABOUT {
@@ -79,7 +77,7 @@ pub(super) fn page() -> String {
     roff.control("fi", []);
     roff.control("SH", ["SEE ALSO"])
         .text([roman("sedge(1), sedge-check(1), sedge-config(1), sedge-sensor-kinds(1)")]);
-    roff.render()
+    super::titled("sedge.toml", 5, &roff.render())
 }
 
 fn section(roff: &mut Roff, schema: &Json, word: &str, about: &str) {
@@ -108,7 +106,7 @@ fn section(roff: &mut Roff, schema: &Json, word: &str, about: &str) {
         }
     }
     for (name, kind) in special {
-        roff.control("SS", [format!("kind = {}", toml(&(*name).into())).as_str()]);
+        roff.control("SS", [format!("kind: {name}").as_str()]);
         roff.text([roman(title(name, kind))]);
         keys(roff, schema, kind, |key| !common.contains(&key));
     }
@@ -160,12 +158,17 @@ fn keys(roff: &mut Roff, root: &Json, schema: &Json, wanted: impl Fn(&str) -> bo
         let default = match &of_key["default"] {
             _ if required(key) => " (required)".into(),
             Json::Null => String::new(),
+            // An empty list or table is what is expected where nothing is written.
+            nothing if *nothing == json!([]) || *nothing == json!({}) => String::new(),
             address if key == "address" && address.is_u64() => {
                 format!(" (default {:#04x})", address.as_u64().unwrap_or_default())
             }
             default => format!(" (default {})", toml(default)),
         };
-        let kind = type_of(of_key, root, key == "address", DEPTH);
+        let kind = match key.as_str() {
+            "kind" => "one of those below".into(),
+            _ => type_of(of_key, root, key == "address", DEPTH),
+        };
         roff.control("TP", []).text([bold(key.as_str()), roman(" = "), italic(kind), roman(default)]);
         let said = of_key["description"].as_str().unwrap_or_default().replace('\n', " ");
         roff.text([roman(said)]);
@@ -197,7 +200,10 @@ fn type_of(schema: &Json, root: &Json, hex: bool, depth: u8) -> String {
         Some("string") if schema["format"] == "rate" => "rate".into(),
         Some("string") if schema["examples"][0] == "10s" => "duration".into(),
         Some("boolean") => "true or false".into(),
-        Some("array") => format!("list of {}", type_of(&schema["items"], root, hex, depth)),
+        Some("array") => match type_of(&schema["items"], root, hex, depth).as_str() {
+            word @ ("string" | "table" | "integer" | "number") => format!("list of {word}s"),
+            other => format!("list of {other}"),
+        },
         Some("object") => "table".into(),
         Some(number @ ("integer" | "number")) => match (&schema["minimum"], &schema["maximum"]) {
             (Json::Number(from), Json::Number(to)) => format!("{number} from {from} to {to}"),
@@ -236,12 +242,9 @@ mod tests {
         for word in top {
             for (name, kind) in kinds(&schema, word) {
                 let escaped = name.replace('-', "\\-");
-                assert!(
-                    page.contains(&format!("\\fB{escaped}\\fR"))
-                        || page.contains(&format!("kind = \\(dq{escaped}"))
-                        || page.contains(&format!("\"{escaped}\"")),
-                    "{word}.{name}"
-                );
+                let is_there = page.contains(&format!("\\fB{escaped}\\fR"))
+                    || page.contains(&format!("\"kind: {name}\""));
+                assert!(is_there, "{word}.{name}");
                 for (key, _) in properties(kind) {
                     assert!(
                         page.contains(&format!("\\fB{}\\fR", key.replace('-', "\\-"))),
