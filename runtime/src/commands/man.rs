@@ -180,6 +180,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn man_has_nothing_to_say_against_a_page() {
+        let folder = tempfile::tempdir().unwrap();
+        man(&ManArgs { dir: Some(folder.path().into()) }).unwrap();
+        for (name, _) in pages() {
+            let mut man = std::process::Command::new("man");
+            man.args(["--warnings", "--encoding=utf8", "--troff-device=utf8", "--ditroff", "--local-file"]);
+            let Ok(output) = man.arg(folder.path().join(&name)).env("LC_ALL", "C.UTF-8").output() else {
+                return;
+            };
+            assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{name}");
+        }
+    }
+
+    #[test]
     fn every_command_has_a_page_and_what_is_hidden_has_none() {
         fn names(command: &Command, parent: &str, all: &mut Vec<String>) {
             let own = if parent.is_empty() {
