@@ -14,6 +14,7 @@
 //! | [`synced`] | tells when the wall time became known |
 //! | [`broker`] | the embedded broker |
 //! | [`exit`] | how a command ends |
+//! | [`identity`] | the id that a new board gets |
 //! | [`extend`] | a program with plugins of one's own |
 //!
 //! Only this crate reads the environment, the config file and the command line, and only it installs a log.
@@ -33,6 +34,7 @@ pub mod exit;
 pub mod extend;
 mod gpio;
 mod http;
+pub mod identity;
 pub mod load;
 mod log;
 pub mod outbox;
@@ -128,6 +130,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Run(args) if args.once => commands::once::once(global, args).await,
             Command::Run(args) => commands::run::run(global, args).await,
             Command::Demo(args) => commands::demo::demo(global, args).await,
+            Command::Init(args) => commands::init::init(global, args).await,
             Command::Doctor(args) => commands::doctor::doctor(global, args).await,
             Command::Sensor { command: SensorCommand::Scan(args) } => {
                 commands::scan::scan(global, args).await

@@ -12,6 +12,7 @@ pub mod example;
 pub mod fleet;
 pub mod hardware;
 pub mod hooks;
+pub mod init;
 mod local;
 pub mod man;
 pub mod metrics;
