@@ -136,6 +136,10 @@ pub enum Command {
     Reload,
     /// Print the version
     Version,
+    /// Print the manual page, or write all of them
+    Man(ManArgs),
+    /// Print the script with which a shell completes this command line
+    Completions(CompletionsArgs),
     /// Run a component for a node
     #[command(name = "__component", hide = true)]
     Component {
@@ -149,6 +153,22 @@ pub enum Command {
     /// A command that a plugin offers, or a program `sedge-NAME` on the PATH
     #[command(external_subcommand)]
     Other(Vec<String>),
+}
+
+/// Where manual pages go.
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Write all pages into this folder, a file each
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Which script.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
 }
 
 /// What to do with the config.

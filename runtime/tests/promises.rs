@@ -40,6 +40,8 @@ mod rack;
 mod record;
 #[path = "promises/remote.rs"]
 mod remote;
+#[path = "promises/service.rs"]
+mod service;
 #[path = "promises/sysfs.rs"]
 mod sysfs;
 #[path = "promises/table.rs"]

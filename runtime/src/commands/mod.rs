@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod caller;
 pub mod check;
+pub mod completions;
 pub mod component;
 pub mod config;
 pub mod demo;
@@ -13,6 +14,7 @@ pub mod hardware;
 pub mod hooks;
 pub mod init;
 mod local;
+pub mod man;
 pub mod metrics;
 pub mod node;
 pub mod once;
