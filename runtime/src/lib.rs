@@ -10,6 +10,7 @@
 //! | [`assemble`] | makes plugins of a config |
 //! | [`control`] | how the command line asks the node on this machine |
 //! | [`outbox`] | the journal of readings |
+//! | `service` | says to systemd how the node fares |
 //! | [`synced`] | tells when the wall time became known |
 //! | [`broker`] | the embedded broker |
 //! | [`exit`] | how a command ends |
@@ -42,6 +43,7 @@ mod place;
 mod remotes;
 mod requirements;
 mod roster;
+mod service;
 pub mod shelf;
 mod show;
 pub mod synced;

@@ -86,6 +86,15 @@ impl Loaded {
         (errors + self.refused.len(), self.diagnostics.len() - errors)
     }
 
+    /// The first mistake in one line, and how many more there are.
+    pub fn mistake(&self) -> Option<String> {
+        let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        let mistakes: Vec<String> =
+            errors.map(Diagnostic::one_line).chain(self.refused.iter().cloned()).collect();
+        let (first, more) = mistakes.split_first()?;
+        Some(if more.is_empty() { first.clone() } else { format!("{first} (and {} more)", more.len()) })
+    }
+
     /// Shows all mistakes on standard error, each with its line of the file.
     pub fn show(&self, global: &Global) {
         let colour = coloured(global, std::io::stderr().is_terminal());
