@@ -16,6 +16,8 @@ mod contract;
 mod demo;
 #[path = "promises/discovery.rs"]
 mod discovery;
+#[path = "promises/doctor.rs"]
+mod doctor;
 #[path = "promises/faults.rs"]
 mod faults;
 #[path = "promises/guide.rs"]
