@@ -13,6 +13,7 @@
 //! | [`synced`] | tells when the wall time became known |
 //! | [`broker`] | the embedded broker |
 //! | [`exit`] | how a command ends |
+//! | [`identity`] | the id that a new board gets |
 //! | [`extend`] | a program with plugins of one's own |
 //!
 //! Only this crate reads the environment, the config file and the command line, and only it installs a log.
@@ -32,6 +33,7 @@ pub mod exit;
 pub mod extend;
 mod gpio;
 mod http;
+pub mod identity;
 pub mod load;
 mod log;
 pub mod outbox;
