@@ -24,6 +24,8 @@ mod guide;
 mod hardware;
 #[path = "../../plugins/mqtt/tests/promises/support/home_assistant.rs"]
 mod home_assistant;
+#[path = "promises/join.rs"]
+mod join;
 #[path = "promises/layers.rs"]
 mod layers;
 #[path = "promises/node.rs"]

@@ -211,7 +211,7 @@ fn own_node(places: &Places, open: &mut Open, authority: &Authority) -> Result<b
     let root = if here { String::new() } else { format!("root = \"{}\"\n", sedge.join("../..").display()) };
     let text = format!(
         "# Written by `sedge site init`, which writes it anew. This machine's node is the registrar of the site.\n\
-         [node]\nid = \"{id}\"\n\n[mqtt]\nurl = \"mqtts://localhost:{port}\"\nca_file = \"{}\"\ncert_file = \"{}\"\nkey_file = \"{key}\"\n\n\
+         [node]\nid = \"{id}\"\n\n[mqtt]\nusername = \"{id}\"\nurl = \"mqtts://localhost:{port}\"\nca_file = \"{}\"\ncert_file = \"{}\"\nkey_file = \"{key}\"\n\n\
          [plugin.{PLUGIN}]\n{root}",
         ca_file.display(),
         cert_file.display(),

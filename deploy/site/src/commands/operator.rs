@@ -35,7 +35,7 @@ pub fn operator(places: &Places, name: &Id, read_only: bool, out: Option<&Path>)
     let shown = folder.display();
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let config = format!(
-        "[mqtt]\nurl = \"mqtts://{host}:{port}\"\nca_file = \"{shown}/ca.crt\"\ncert_file = \"{shown}/client.crt\"\nkey_file = \"{shown}/client.key\"\n"
+        "# The user is the name in the certificate.\n[mqtt]\nusername = \"{name}\"\nurl = \"mqtts://{host}:{port}\"\nca_file = \"{shown}/ca.crt\"\ncert_file = \"{shown}/client.crt\"\nkey_file = \"{shown}/client.key\"\n"
     );
     let texts = [
         ("ca.crt", pem::encode("CERTIFICATE", &authority.der)),
