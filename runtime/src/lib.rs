@@ -157,6 +157,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Node { command: NodeCommand::Decommission(args) } => {
                 in_time(global, commands::fleet::decommission(global, args)).await
             }
+            Command::Node { command: NodeCommand::Join(args) } => commands::join::join(global, args).await,
             Command::Tool { command: ToolCommand::List } => {
                 in_time(global, commands::tool::list(global)).await
             }

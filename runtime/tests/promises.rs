@@ -28,6 +28,8 @@ mod hardware;
 mod home_assistant;
 #[path = "promises/init.rs"]
 mod init;
+#[path = "promises/join.rs"]
+mod join;
 #[path = "promises/layers.rs"]
 mod layers;
 #[path = "promises/node.rs"]

@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod hardware;
 pub mod hooks;
 pub mod init;
+pub mod join;
 mod local;
 pub mod man;
 pub mod metrics;
