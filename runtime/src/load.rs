@@ -86,6 +86,15 @@ impl Loaded {
         (errors + self.refused.len(), self.diagnostics.len() - errors)
     }
 
+    /// The first mistake in one line, and how many more there are.
+    pub fn mistake(&self) -> Option<String> {
+        let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        let mistakes: Vec<String> =
+            errors.map(Diagnostic::one_line).chain(self.refused.iter().cloned()).collect();
+        let (first, more) = mistakes.split_first()?;
+        Some(if more.is_empty() { first.clone() } else { format!("{first} (and {} more)", more.len()) })
+    }
+
     /// Shows all mistakes on standard error, each with its line of the file.
     pub fn show(&self, global: &Global) {
         let colour = coloured(global, std::io::stderr().is_terminal());
@@ -140,8 +149,17 @@ pub fn load(global: &Global) -> Result<Loaded, Failure> {
     Ok(Loaded::of(Some(file), &layers))
 }
 
+/// What a config would be whose main file had this text, with all that is laid over it.
+pub fn load_as(file: &Path, text: String, flags: &[(String, String)]) -> Result<Loaded, Failure> {
+    Ok(Loaded::of(Some(file.into()), &layers_of(file, text, flags)?))
+}
+
 fn layers(file: &Path, flags: &[(String, String)]) -> Result<Vec<Layer>, Failure> {
-    let mut layers = vec![Layer::File { name: file.display().to_string(), text: text(file)? }];
+    layers_of(file, text(file)?, flags)
+}
+
+fn layers_of(file: &Path, main: String, flags: &[(String, String)]) -> Result<Vec<Layer>, Failure> {
+    let mut layers = vec![Layer::File { name: file.display().to_string(), text: main }];
     let folder = file.parent().unwrap_or(Path::new("."));
     for file in toml_files(&folder.join("conf.d"))? {
         layers.push(Layer::File { name: file.display().to_string(), text: text(&file)? });

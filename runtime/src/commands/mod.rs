@@ -11,6 +11,7 @@ pub mod example;
 pub mod fleet;
 pub mod hardware;
 pub mod hooks;
+pub mod init;
 mod local;
 pub mod metrics;
 pub mod node;
