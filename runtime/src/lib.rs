@@ -10,6 +10,7 @@
 //! | [`assemble`] | makes plugins of a config |
 //! | [`control`] | how the command line asks the node on this machine |
 //! | [`outbox`] | the journal of readings |
+//! | `service` | says to systemd how the node fares |
 //! | [`synced`] | tells when the wall time became known |
 //! | [`broker`] | the embedded broker |
 //! | [`exit`] | how a command ends |
@@ -42,6 +43,7 @@ mod place;
 mod remotes;
 mod requirements;
 mod roster;
+mod service;
 pub mod shelf;
 mod show;
 pub mod synced;
@@ -111,6 +113,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Caller { command: CallerCommand::New(args) } => return commands::caller::new(global, args),
         Command::Tool { command: ToolCommand::Audit(args) } => return commands::audit::audit(global, args),
         Command::Version => return commands::version::version(global),
+        Command::Man(args) => return commands::man::man(args),
+        Command::Completions(args) => return commands::completions::completions(args),
         Command::Component { folder, cache, keys } => {
             return commands::component::component(folder, cache, keys);
         }
@@ -126,6 +130,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Run(args) if args.once => commands::once::once(global, args).await,
             Command::Run(args) => commands::run::run(global, args).await,
             Command::Demo(args) => commands::demo::demo(global, args).await,
+            Command::Init(args) => commands::init::init(global, args).await,
             Command::Doctor(args) => commands::doctor::doctor(global, args).await,
             Command::Sensor { command: SensorCommand::Scan(args) } => {
                 commands::scan::scan(global, args).await
@@ -209,7 +214,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Plugin {
                 command: PluginCommand::Check { .. } | PluginCommand::New(_) | PluginCommand::Sums { .. },
             } => Ok(()),
-            Command::Component { .. } => Ok(()),
+            Command::Component { .. } | Command::Man(_) | Command::Completions(_) => Ok(()),
             Command::Caller { .. } | Command::Tool { command: ToolCommand::Audit(_) } => Ok(()),
         }
     });

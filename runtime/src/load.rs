@@ -87,6 +87,15 @@ impl Loaded {
         (errors + self.refused.len(), self.diagnostics.len() - errors)
     }
 
+    /// The first mistake in one line, and how many more there are.
+    pub fn mistake(&self) -> Option<String> {
+        let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        let mistakes: Vec<String> =
+            errors.map(Diagnostic::one_line).chain(self.refused.iter().cloned()).collect();
+        let (first, more) = mistakes.split_first()?;
+        Some(if more.is_empty() { first.clone() } else { format!("{first} (and {} more)", more.len()) })
+    }
+
     /// Shows all mistakes on standard error, each with its line of the file.
     pub fn show(&self, global: &Global) {
         let colour = coloured(global, std::io::stderr().is_terminal());
@@ -144,6 +153,11 @@ pub fn load(global: &Global) -> Result<Loaded, Failure> {
 pub fn load_as_if(global: &Global, file: &Path, changes: &Changes) -> Result<Loaded, Failure> {
     let layers = layers(file, &global.set, changes)?;
     Ok(Loaded::of(Some(file.into()), &layers))
+}
+
+/// What a config would be whose main file had this text, with all that is laid over it but the command line.
+pub fn load_as(file: &Path, text: String) -> Result<Loaded, Failure> {
+    load_as_if(&Global::default(), file, &Changes::from([(file.to_owned(), Some(text))]))
 }
 
 /// Texts that files are to get, the main one's or some of `conf.d`; none for one that is to go.
