@@ -76,7 +76,10 @@ impl Authority {
     /// A new one, with the texts of its two files.
     pub fn generate(name: &str, now_ms: Option<i64>) -> Result<(String, String), AuthorityError> {
         let key = KeyPair::generate()?;
-        let mut params = params(&format!("Sedge site {name}"), AUTHORITY_YEARS, now_ms)?.0;
+        // Two sites of one host have two names: else TLS would take one for the other, and speak of a bad signature.
+        let (_, number) = params("", 0, None)?;
+        let name = format!("Sedge site {name} {}", &number[..8]);
+        let mut params = params(&name, AUTHORITY_YEARS, now_ms)?.0;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key)?;

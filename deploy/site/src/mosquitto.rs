@@ -1,17 +1,20 @@
 //! The broker's files: its config, who may do what, its certificate, and the list of certificates that count no more.
 //!
 //! A file is dropped into `conf.d`; `mosquitto.conf` is never changed. The rules are `deploy/mosquitto/sedge.acl` with a few lines
-//! after it: what boards may that have not joined yet, what each operator may, and who was shut out. Mosquitto reads rules and
-//! list anew at SIGHUP (2.0.11: seen): the list keeps whoever is on it from coming back, the rules silence who is still there.
+//! after it: what boards may that have not joined yet, what each operator may, and who was shut out: the list keeps whoever is on it
+//! from coming back, the rules from doing anything.
+//!
+//! Both count when Mosquitto has been started anew. It would read them at SIGHUP as well; but 2.0.11 (bookworm) then uses memory that
+//! it has given back, and dies, where a client that has a session is away and names come from certificates. Seen; 2.0.21 (trixie)
+//! stands. A start costs a second, loses nothing that is on the disk, and ends connections of those who were shut out.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use sedge_token::{JOINING, TOOL};
 
+use crate::authority::{Authority, AuthorityError};
 use crate::files::{self, Owner};
 use crate::ledger::Ledger;
 use crate::places::Places;
@@ -73,9 +76,17 @@ impl Broker {
     }
 
     /// Rules and list; says whether either changed.
-    pub fn keep_rules(&self, ledger: &Ledger, list: &str) -> io::Result<bool> {
-        let list = self.keep("ca.crl", list, 0o640)?;
-        Ok(self.keep("acl", &rules(ledger), 0o600)? || list)
+    pub fn keep_rules(&self, ledger: &Ledger, authority: &Authority) -> Result<bool, AuthorityError> {
+        let failed =
+            |error: io::Error| AuthorityError::Unusable(format!("{}: {error}", self.folder.display()));
+        // A signature is another each time: the number says whether the list is. What stands before PEM is passed over.
+        let number = format!("# List {} of this site\n", ledger.list);
+        let known = files::read(&self.folder.join("ca.crl")).is_ok_and(|text| text.starts_with(&number));
+        if !known {
+            let list = authority.revoked(&ledger.revoked, ledger.list)?;
+            self.keep("ca.crl", &format!("{number}{list}"), 0o640).map_err(failed)?;
+        }
+        Ok(self.keep("acl", &rules(ledger), 0o600).map_err(failed)? || !known)
     }
 }
 
@@ -114,15 +125,6 @@ pub fn rules(ledger: &Ledger) -> String {
         user(id.as_str(), &["deny #".into()]);
     }
     text
-}
-
-/// Has a broker that runs read its files again; says whether there is one.
-pub fn reload(places: &Places) -> bool {
-    let read = || files::read(&places.mosquitto_pid()).ok()?.trim().parse().ok();
-    let Some(pid) = read().filter(|pid: &i32| *pid > 1) else { return false };
-    // A number that is left of a broker that has ended may be another's by now.
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    name.trim() == "mosquitto" && kill(Pid::from_raw(pid), Signal::SIGHUP).is_ok()
 }
 
 /// What of Mosquitto's config does not go with ours: each with its file and line.

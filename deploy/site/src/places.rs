@@ -57,11 +57,6 @@ impl Places {
         self.root.join("etc/mosquitto")
     }
 
-    /// Where Mosquitto says which process it is.
-    pub fn mosquitto_pid(&self) -> PathBuf {
-        self.root.join("run/mosquitto/mosquitto.pid")
-    }
-
     /// The config of the node on this machine.
     pub fn sedge(&self) -> PathBuf {
         self.root.join("etc/sedge")

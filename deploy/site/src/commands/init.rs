@@ -3,12 +3,11 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use sedge_plugin::Id;
 use sedge_token::{NodeKey, PLUGIN, pem};
 
-use super::{Failure, at, now_ms};
+use super::{Failure, at, now_ms, restart};
 use crate::authority::Authority;
 use crate::cli::{InitArgs, say};
 use crate::files::{self, Owner};
@@ -56,16 +55,15 @@ pub fn init(places: &Places, args: &InitArgs) -> Result<(), Failure> {
     }
     let wrong = || at(broker.folder.display());
     changed |= broker.keep("ca.crt", &pem::encode("CERTIFICATE", &authority.der), 0o644).map_err(wrong())?;
-    let list = authority.revoked(&open.ledger.revoked, open.ledger.list)?;
-    changed |= broker.keep_rules(&open.ledger, &list).map_err(wrong())?;
+    changed |= broker.keep_rules(&open.ledger, &authority)?;
     changed |= broker.keep_config(port).map_err(at(broker.config.display()))?;
     if changed {
         say(format_args!("The broker's files: {} and {}/", broker.config.display(), broker.folder.display()));
     }
     let node = own_node(places, &mut open, &authority)?;
     drop(open);
-    restart(places, args, "mosquitto", changed && !args.no_mosquitto);
-    restart(places, args, "sedge", node);
+    restart(places, "mosquitto", changed && !args.no_mosquitto, !args.no_restart);
+    restart(places, "sedge", node, !args.no_restart);
     say("The site is ready. A token for forty boards: sedge site token --uses 40");
     Ok(())
 }
@@ -222,21 +220,4 @@ fn own_node(places: &Places, open: &mut Open, authority: &Authority) -> Result<b
         say(format_args!("The registrar is the node `{id}` on this machine: {}", file.display()));
     }
     Ok(changed)
-}
-
-/// Where a service is to be started anew, and there are services here. What fails is told: all files are right by then.
-fn restart(places: &Places, args: &InitArgs, service: &str, changed: bool) {
-    if !changed {
-        return;
-    }
-    let there = Path::new("/run/systemd/system").is_dir() && places.is_this_machine();
-    if args.no_restart || !there {
-        return say(format_args!("To do: systemctl restart {service}"));
-    }
-    let mut command = Command::new("systemctl");
-    let done = command.args(["restart", service]).stdin(Stdio::null()).status();
-    match done.is_ok_and(|status| status.success()) {
-        true => say(format_args!("{service} was started anew.")),
-        false => say(format_args!("{service} did not start: journalctl -u {service} says why")),
-    }
 }

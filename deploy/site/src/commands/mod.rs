@@ -8,6 +8,8 @@ mod revoke;
 mod token;
 
 use std::io;
+use std::path::Path;
+use std::process::{Command as Program, Stdio};
 
 use sedge_plugin::Id;
 use sedge_plugin::clock::EARLIEST_WALL_MS;
@@ -16,7 +18,7 @@ use crate::authority::{Authority, AuthorityError};
 use crate::cli::{Cli, Command, say};
 use crate::files;
 use crate::ledger::Open;
-use crate::mosquitto::{self, Broker};
+use crate::mosquitto::Broker;
 use crate::places::Places;
 
 /// Why a command did not do what it was asked.
@@ -118,17 +120,26 @@ fn must_be_free(open: &Open, id: &Id) -> Result<(), Failure> {
     }
 }
 
-/// Writes rules and list anew, and has the broker read them.
+/// Writes rules and list anew, and has the broker take them up.
 fn tell_broker(places: &Places, open: &Open, authority: &Authority) -> Result<(), Failure> {
     let broker = Broker::found(places);
-    let list = authority.revoked(&open.ledger.revoked, open.ledger.list)?;
-    let changed = broker.keep_rules(&open.ledger, &list).map_err(at(broker.folder.display()))?;
-    if changed && !mosquitto::reload(places) {
-        say(format_args!(
-            "No Mosquitto was told: {} is not the number of one. It counts once yours has read {} again (SIGHUP).",
-            places.mosquitto_pid().display(),
-            broker.folder.display()
-        ));
-    }
+    let changed = broker.keep_rules(&open.ledger, authority)?;
+    restart(places, "mosquitto", changed, true);
     Ok(())
+}
+
+/// Starts a service anew, where there are services here. What fails is told: all files are right by then.
+fn restart(places: &Places, service: &str, changed: bool, may: bool) {
+    if !changed {
+        return;
+    }
+    if !may || !places.is_this_machine() || !Path::new("/run/systemd/system").is_dir() {
+        return say(format_args!("To do, so that it counts: systemctl restart {service}"));
+    }
+    let mut command = Program::new("systemctl");
+    let done = command.args(["restart", service]).stdin(Stdio::null()).status();
+    match done.is_ok_and(|status| status.success()) {
+        true => say(format_args!("{service} was started anew.")),
+        false => say(format_args!("{service} did not start: journalctl -u {service} says why")),
+    }
 }

@@ -117,6 +117,11 @@ impl Asking<'_> {
                     "{broker} does not let this board in: its token or certificate was revoked, has ended, or is another site's ({text})"
                 )))
             }
+            RemoteError::Tls(text) if text.contains("signed by nobody whom this node trusts") => {
+                Fault::Lasting(Failure::Untrusted(format!(
+                    "{broker} is not the broker of the token's site: another authority has signed its certificate"
+                )))
+            }
             RemoteError::Tls(text) => Fault::Lasting(Failure::Untrusted(format!("{broker}: {text}"))),
             error => Fault::Lasting(Failure::Failed(format!("{broker}: {error}"))),
         }
