@@ -145,6 +145,15 @@ impl NodeHandle {
         self.state.bus.publish::<EventRaised>(event).await;
     }
 
+    /// Whether the keepers of all plugins answer within a time. A plugin that hangs, fails or rests has a keeper that sees to
+    /// it, so the node answers; a node that does not will not heal by itself.
+    ///
+    /// # Errors
+    /// With who does not answer.
+    pub async fn answers(&self, within: Duration) -> Result<(), String> {
+        self.state.roll.call(within).await
+    }
+
     /// The time on its clock since the machine booted.
     pub fn up(&self) -> Duration {
         self.state.clock.up()

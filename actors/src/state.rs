@@ -21,6 +21,7 @@ use serde_json::Value as Json;
 use tokio::sync::Notify;
 
 use crate::bus::Bus;
+use crate::plugins::roll::Roll;
 use crate::store::Stores;
 
 /// Says what is wrong where a requirement is not met.
@@ -138,6 +139,8 @@ pub(crate) struct NodeState {
     sources: ArcSwap<HashMap<Id, Arc<Source>>>,
     /// Told when a plugin changes its state.
     pub(crate) changed: Notify,
+    /// The keepers of its plugins.
+    pub(crate) roll: Arc<Roll>,
     /// Held by whoever makes the next snapshot; never by a reader, never across an await.
     writer: Mutex<()>,
 }
@@ -165,6 +168,7 @@ impl NodeState {
             directory: ArcSwap::from_pointee(directory),
             sources: ArcSwap::default(),
             changed: Notify::new(),
+            roll: Arc::default(),
             writer: Mutex::new(()),
         }
     }

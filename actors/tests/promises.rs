@@ -1,5 +1,7 @@
 //! What the engine promises. Each test is named as the promise that it keeps; time is paused throughout.
 
+#[path = "promises/answers.rs"]
+mod answers;
 #[path = "promises/around.rs"]
 mod around;
 #[path = "promises/context.rs"]

@@ -74,6 +74,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run a node to look at: this machine and some simulated sensors, with a broker inside
     Demo(DemoArgs),
+    /// Write a config for this board, with the sensors that are connected
+    Init(InitArgs),
     /// Check a config without starting anything
     Check(CheckArgs),
     /// Look for what keeps a node from working, and say what to do about it
@@ -134,6 +136,10 @@ pub enum Command {
     Reload,
     /// Print the version
     Version,
+    /// Print the manual page, or write all of them
+    Man(ManArgs),
+    /// Print the script with which a shell completes this command line
+    Completions(CompletionsArgs),
     /// Run a component for a node
     #[command(name = "__component", hide = true)]
     Component {
@@ -147,6 +153,22 @@ pub enum Command {
     /// A command that a plugin offers, or a program `sedge-NAME` on the PATH
     #[command(external_subcommand)]
     Other(Vec<String>),
+}
+
+/// Where manual pages go.
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Write all pages into this folder, a file each
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Which script.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
 }
 
 /// What to do with the config.
@@ -360,6 +382,62 @@ pub struct DemoArgs {
     /// Port of the broker; a free one is taken where it is in use
     #[arg(long, default_value_t = 1883)]
     pub port: u16,
+}
+
+/// What to write into a first config.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "On a terminal it asks for what is not given; --yes takes the defaults. Elsewhere it never asks. --node is the \
+node's id [default: the host name; where every new board is called so, one made of the board's serial number]. --broker is the \
+broker, such as mqtts://broker.lan [default: mqtt://127.0.0.1:1883]. The file is -o, or -c, else /etc/sedge/sedge.toml where \
+that may be written, else ./sedge.toml. A password never stands in it: it goes to credentials/mqtt-password beside it."
+)]
+pub struct InitArgs {
+    /// Where to write it
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What it begins with: edge is a node at a broker, ha is one for Home Assistant, full explains more as comments
+    #[arg(long, value_enum, default_value_t = Template::Edge, value_name = "NAME")]
+    pub template: Template,
+    /// How often sensors are read [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub every: Option<Every>,
+    /// The user that the broker knows
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// A file with the user's password in it
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Do not look for buses and sensors
+    #[arg(long)]
+    pub no_scan: bool,
+    /// Take sensors too that were only guessed by their address
+    #[arg(long, conflicts_with = "no_scan")]
+    pub guesses: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Replace a config that has settings in it; it is kept as FILE.old
+    #[arg(long)]
+    pub force: bool,
+    /// Print what would be written
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Look below another root
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
+}
+
+/// What a first config begins with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// A node at a broker
+    #[default]
+    Edge,
+    /// A node for Home Assistant
+    Ha,
+    /// A node at a broker; more is explained, as comments
+    Full,
 }
 
 /// What to check.
@@ -585,6 +663,39 @@ pub enum NodeCommand {
     Watch,
     /// Take back all that a node has left at the broker
     Decommission(Decommission),
+    /// Have this board join a site: its id, certificate and config, by a token of `sedge site`
+    Join(JoinArgs),
+}
+
+/// Which site, and by which token.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "The id is that of --node, else of the config, else the host name or, where it is one that every new board has, from the \
+serial number. What is written lies beside the config (-c, else /etc/sedge/sedge.toml): site/, credentials/mqtt-key, \
+conf.d/50-site.toml, and conf.d/6*-site-*.toml with what the site has for this board. Nothing counts before all of it was checked."
+)]
+pub struct JoinArgs {
+    /// The broker, such as broker.local, or mqtts://broker.local:8883
+    #[arg(value_name = "BROKER")]
+    pub broker: String,
+    /// The token; `-` for standard input
+    #[arg(long, value_name = "TOKEN", required_unless_present = "token_file", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// The file with the token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// How long to wait for network, broker and registrar, such as 10m at a first boot
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "20s")]
+    pub wait: Every,
+    /// Join though this board has joined already; its key stays, unless the token brings one
+    #[arg(long)]
+    pub again: bool,
+    /// Write what the token brings without trying it at the broker; for a token of one board
+    #[arg(long)]
+    pub offline: bool,
+    /// Leave the service alone [default: it is restarted where it runs or is switched on]
+    #[arg(long)]
+    pub no_restart: bool,
 }
 
 /// Which node is no more.

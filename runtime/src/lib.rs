@@ -10,9 +10,11 @@
 //! | [`assemble`] | makes plugins of a config |
 //! | [`control`] | how the command line asks the node on this machine |
 //! | [`outbox`] | the journal of readings |
+//! | `service` | says to systemd how the node fares |
 //! | [`synced`] | tells when the wall time became known |
 //! | [`broker`] | the embedded broker |
 //! | [`exit`] | how a command ends |
+//! | [`identity`] | the id that a new board gets |
 //! | [`extend`] | a program with plugins of one's own |
 //!
 //! Only this crate reads the environment, the config file and the command line, and only it installs a log.
@@ -32,6 +34,7 @@ pub mod exit;
 pub mod extend;
 mod gpio;
 mod http;
+pub mod identity;
 pub mod load;
 mod log;
 pub mod outbox;
@@ -40,6 +43,7 @@ mod place;
 mod remotes;
 mod requirements;
 mod roster;
+mod service;
 pub mod shelf;
 mod show;
 pub mod synced;
@@ -109,6 +113,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Caller { command: CallerCommand::New(args) } => return commands::caller::new(global, args),
         Command::Tool { command: ToolCommand::Audit(args) } => return commands::audit::audit(global, args),
         Command::Version => return commands::version::version(global),
+        Command::Man(args) => return commands::man::man(args),
+        Command::Completions(args) => return commands::completions::completions(args),
         Command::Component { folder, cache, keys } => {
             return commands::component::component(folder, cache, keys);
         }
@@ -124,6 +130,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Run(args) if args.once => commands::once::once(global, args).await,
             Command::Run(args) => commands::run::run(global, args).await,
             Command::Demo(args) => commands::demo::demo(global, args).await,
+            Command::Init(args) => commands::init::init(global, args).await,
             Command::Doctor(args) => commands::doctor::doctor(global, args).await,
             Command::Sensor { command: SensorCommand::Scan(args) } => {
                 commands::scan::scan(global, args).await
@@ -150,6 +157,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Node { command: NodeCommand::Decommission(args) } => {
                 in_time(global, commands::fleet::decommission(global, args)).await
             }
+            Command::Node { command: NodeCommand::Join(args) } => commands::join::join(global, args).await,
             Command::Tool { command: ToolCommand::List } => {
                 in_time(global, commands::tool::list(global)).await
             }
@@ -206,7 +214,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Plugin {
                 command: PluginCommand::Check { .. } | PluginCommand::New(_) | PluginCommand::Sums { .. },
             } => Ok(()),
-            Command::Component { .. } => Ok(()),
+            Command::Component { .. } | Command::Man(_) | Command::Completions(_) => Ok(()),
             Command::Caller { .. } | Command::Tool { command: ToolCommand::Audit(_) } => Ok(()),
         }
     });

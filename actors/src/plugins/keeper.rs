@@ -27,6 +27,7 @@ use tracing::{error, info, warn};
 use super::actor::{ActorArgs, MAILBOX, Mailbox, PluginActor, Pulse, SetupError};
 use super::host::PluginHost;
 use super::lifecycle::{End, Lifecycle, Todo};
+use super::roll::{Seat, Voice};
 use super::spec::{PluginSpec, Standing};
 use super::wiring::{Order, Subscribe};
 use crate::bus::{self, table::Ask};
@@ -49,6 +50,8 @@ pub(crate) struct Kept {
     first: Option<oneshot::Receiver<()>>,
     task: JoinHandle<()>,
     patience: Duration,
+    /// Asked for while there is a hand on it.
+    _seat: Seat,
 }
 
 impl Kept {
@@ -78,6 +81,7 @@ pub(crate) fn keep(spec: PluginSpec, state: Arc<NodeState>, tools: ToolRegistry)
     let fingerprint = (spec.fingerprint, spec.standing.clone());
     // The handler that runs, what is left in the queues, the teardown: each has its time; before that its services.
     let patience = (spec.teardown_deadline * 2 + GRACE) * if spec.service_of.is_some() { 1 } else { 2 };
+    let (seat, voice) = state.roll.enter(&id);
     let keeper = Keeper {
         orders: state.bus.next_orders(),
         life: Lifecycle::new(spec.policy),
@@ -95,8 +99,10 @@ pub(crate) fn keep(spec: PluginSpec, state: Arc<NodeState>, tools: ToolRegistry)
         amiss: false,
         abandoned: Vec::new(),
         since: (State::Discovered, None),
+        voice,
     };
-    Kept { id, fingerprint, stop, first: Some(first), task: tokio::spawn(keeper.run()), patience }
+    let task = tokio::spawn(keeper.run());
+    Kept { id, fingerprint, stop, first: Some(first), task, patience, _seat: seat }
 }
 
 /// A start of a plugin that runs, or is being set up.
@@ -144,6 +150,8 @@ struct Keeper {
     services: Vec<Kept>,
     /// Whether those who care were told of the failure that ended it.
     failure_told: bool,
+    /// With which it answers that it is at work.
+    voice: Voice,
 }
 
 impl Keeper {
@@ -180,7 +188,7 @@ impl Keeper {
                 Todo::Nothing => return,
                 Todo::StartAfter(pause) => {
                     tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
+                        () = self.voice.meanwhile(tokio::time::sleep(pause)) => {}
                         () = told_to_stop(&mut self.stopped) => {
                             self.life.ended(End::Stopped, self.state.clock.up(), 0.0);
                             self.tell(None);
@@ -231,7 +239,7 @@ impl Keeper {
             service.stop.send_replace(true);
         }
         while let Some(service) = self.services.pop() {
-            service.stop().await;
+            self.voice.meanwhile(service.stop()).await;
         }
     }
 
@@ -291,6 +299,7 @@ impl Keeper {
             let [handlers, own] = &mut live.amiss;
             tokio::select! {
                 biased;
+                () = self.voice.answer() => {}
                 Ok(()) = &mut live.well, if !live.well.is_terminated() => {
                     self.subscribe(std::mem::take(&mut live.after), &live.actor);
                     self.started(&mut live);

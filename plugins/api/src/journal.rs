@@ -74,6 +74,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Full,
+        Self::Thinned,
+        Self::Refused,
+        Self::Expired,
+        Self::Disk,
+        Self::Damaged,
+        Self::TooLarge,
+        Self::Rejected,
+        Self::PutAside,
+    ];
+
     /// The word of the wire.
     pub fn word(self) -> &'static str {
         match self {

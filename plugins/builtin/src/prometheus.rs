@@ -5,8 +5,8 @@
 //! listen = "127.0.0.1:9464"
 //! ```
 //!
-//! `GET /metrics` has what all plugins count of themselves (`sedge_PLUGIN_NAME`), how they fare, and the newest reading of
-//! each sensor: `sedge_reading{sensor="kitchen",field="temperature",unit="Cel"} 21.5`. A value whose quality is `rejected` is
+//! `GET /metrics` has what all plugins count of themselves (`sedge_KIND_NAME{plugin="ID"}`), how they fare, the node's time,
+//! and the newest reading of each sensor: `sedge_reading{sensor="kitchen",field="temperature",unit="Cel"} 21.5`. A value whose quality is `rejected` is
 //! left out; each quality but `ok` is told: `sedge_reading_quality{sensor="kitchen",field="humidity",quality="stuck"} 1`.
 //!
 //! It answers whoever reaches `listen`: there is no password and no TLS. Another address than the own machine's is the

@@ -4,8 +4,11 @@
 
 use std::fmt::Write;
 
-use sedge_plugin::{Attachment, SensorKind};
+use sedge_plugin::{Attachment, Every, SensorKind};
 use serde_json::Value as Json;
+
+/// How often a sensor is read, unless told otherwise.
+pub const EVERY: Every = Every::secs(10);
 
 /// A section for one sensor of a kind, with the bus that it is on.
 pub fn of(kind: &SensorKind) -> String {
@@ -33,11 +36,16 @@ pub fn bus_section(name: &str, kind: &str) -> String {
 
 /// `[sensor.ID]`. `address` is as it is written; nothing where it is empty.
 pub fn sensor(kind: &SensorKind, id: &str, bus: &str, address: &str) -> String {
+    sensor_every(kind, id, bus, address, EVERY)
+}
+
+/// As [`sensor`], read so often.
+pub fn sensor_every(kind: &SensorKind, id: &str, bus: &str, address: &str, every: Every) -> String {
     let mut text = format!("[sensor.{id}]\nkind = \"{}\"\nbus = \"{bus}\"\n", kind.kind);
     if !address.is_empty() {
         text.push_str(&format!("address = {address}\n"));
     }
-    text.push_str("every = \"10s\"\n");
+    let _ = writeln!(text, "every = \"{every}\"");
     for (key, value) in required(&(kind.schema)()) {
         let _ = writeln!(text, "{key} = {value}");
     }

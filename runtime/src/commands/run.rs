@@ -1,40 +1,56 @@
 //! `sedge run`: a node, until it is told to stop.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+mod again;
+mod stop;
 
-use sedge_actors::{Change, NodeHandle, RunningNode};
-use sedge_config::{BrokerUrl, Config, Mqtt, Severity as Gravity};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sedge_actors::{NodeHandle, RunningNode};
+use sedge_config::{BrokerUrl, Config, Mqtt};
 use sedge_plugin::topics::{Event, Severity};
-use sedge_plugin::{Clock, Id, Name, NodeInfo, PluginStatus, State};
-use serde_json::{Value as Json, json};
+use sedge_plugin::{Clock, Id, Name, PluginStatus, State};
+use serde_json::Value as Json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::node;
-use crate::assemble::{Bridge, House, guards};
+use crate::assemble::Bridge;
 use crate::buses::simulated;
 use crate::cli::{Global, RunArgs};
 use crate::control;
 use crate::exit::Failure;
-use crate::load::{Loaded, find, load, only_plugins};
+use crate::load::{Loaded, load, only_plugins};
 use crate::outbox::{Outbox, metrics};
+use crate::service::Service;
 use crate::synced::tell_of_time;
+use again::Reloadable;
+pub(crate) use stop::Stop;
 
 /// The signal of Linux for a file that is larger than its limit.
 const SIGXFSZ: i32 = 25;
 
 /// Runs a node.
 pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
+    let service = Service::from_environment();
+    let mut mistake = None;
+    let result = until_stopped(global, args, &service, &mut mistake).await;
+    result.inspect_err(|failure| service.fails(failure, mistake.as_deref()))
+}
+
+async fn until_stopped(
+    global: &Global,
+    args: &RunArgs,
+    service: &Service,
+    mistake: &mut Option<String>,
+) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
     let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
     let loaded = load(global)?;
     loaded.show(global);
+    *mistake = loaded.mistake();
     let along = loaded.along();
     let config = overridden(usable(loaded, args)?, global)?;
     let (mqtt, data, kept) = (config.mqtt.clone(), config.node.data.clone(), config.outbox.clone());
@@ -45,6 +61,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
         )));
     }
     tell_of_restriction(&config);
+    service.starts("opens the journal");
     let prepared = node::prepare(config, along, node::Keep::Configured);
 
     #[cfg(feature = "embedded-broker")]
@@ -68,6 +85,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     // Heard so that it does not kill: a file that may not grow any more is an error like a full disk.
     let _full = signal(SignalKind::from_raw(SIGXFSZ)).map_err(no_signals)?;
     let outbox = prepared.outbox.clone();
+    service.starts("starts the plugins");
     let (running, house) = prepared.start(bridge).await;
     let watches = watches(outbox.as_ref(), &running);
     let (wishes, mut reloads) = mpsc::channel(1);
@@ -78,18 +96,20 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
         reload: wishes,
     });
     say_how_it_runs(&running);
+    service.runs(&running, outbox.as_ref());
     let mut node =
         Reloadable { running, house, address, mqtt, data, outbox: outbox.clone(), kept, global, args };
     loop {
         tokio::select! {
             () = stop.asked() => break,
-            Some(()) = hangup.recv() => drop(node.reload().await),
+            Some(()) = hangup.recv() => drop(service.reloads(node.reload()).await),
             Some(wish) = reloads.recv() => {
-                let _ = wish.send(node.reload().await);
+                let _ = wish.send(service.reloads(node.reload()).await);
             }
         }
     }
     info!("Stopping.");
+    service.stops();
     drop(control);
     let forced = tokio::select! {
         () = node.running.stop() => false,
@@ -178,115 +198,6 @@ fn bridge(mqtt: &Mqtt, inside: Option<SocketAddr>) -> Result<Option<Bridge>, Fai
     }
 }
 
-/// A node that can be told to read its config again.
-struct Reloadable<'a> {
-    running: RunningNode,
-    house: House,
-    /// Of the embedded broker.
-    address: Option<SocketAddr>,
-    mqtt: Mqtt,
-    data: Option<PathBuf>,
-    outbox: Option<Outbox>,
-    kept: sedge_config::Outbox,
-    global: &'a Global,
-    args: &'a RunArgs,
-}
-
-impl Reloadable<'_> {
-    /// Reads the config again, and restarts what has changed. A config with a mistake is refused whole.
-    async fn reload(&mut self) -> Result<Json, String> {
-        let outcome = self.read_and_apply().await;
-        let (kind, severity, text, data) = match &outcome {
-            Ok(changed) => (
-                "config_applied",
-                Severity::Info,
-                "the config was read again and applied".into(),
-                changed.clone(),
-            ),
-            Err(why) => {
-                error!(why, "The new config is refused; all runs on as before.");
-                ("config_refused", Severity::Error, format!("the new config is refused: {why}"), Json::Null)
-            }
-        };
-        if let Ok(kind) = Name::new(kind) {
-            self.running.raise(Event { kind, severity, text, data }).await;
-        }
-        outcome
-    }
-
-    async fn read_and_apply(&mut self) -> Result<Json, String> {
-        let told = |failure: Failure| failure.to_string();
-        let file = find(self.global.config.as_deref()).unwrap_or_default();
-        // What somebody is about to write is empty for a moment, and a pipe has been read.
-        if std::fs::metadata(&file).is_ok_and(|at| !at.is_file() || at.len() == 0) {
-            return Err(format!("{} is empty, or not a file", file.display()));
-        }
-        let loaded = load(self.global).map_err(told)?;
-        let along = loaded.along();
-        let mistakes: Vec<String> = loaded
-            .diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.severity == Gravity::Error)
-            .map(sedge_config::Diagnostic::one_line)
-            .chain(loaded.refused.iter().cloned())
-            .collect();
-        if let Some(first) = mistakes.first() {
-            let more = if mistakes.len() > 1 {
-                format!(" (and {} more)", mistakes.len() - 1)
-            } else {
-                String::new()
-            };
-            return Err(format!("{first}{more}"));
-        }
-        let config =
-            usable(loaded, self.args).and_then(|config| overridden(config, self.global)).map_err(told)?;
-        self.check_what_stays(&config)?;
-        let bridge = bridge(&config.mqtt, self.address).map_err(told)?;
-        let (mqtt, kept) = (config.mqtt.clone(), config.outbox.clone());
-        let before = self.running.directory().node.clone();
-        let change = Change {
-            guards: guards(&config),
-            info: NodeInfo {
-                id: before.id,
-                started_at: before.started_at,
-                ..node::info(&config, &sedge_hal::SystemClock, before.boot)
-            },
-            config: along.effective.clone(),
-            plugins: {
-                self.house.look_again(along);
-                self.house.plugins(config, bridge, only_plugins().as_deref())
-            },
-        };
-        let changed = self.running.apply(change).await?;
-        self.mqtt = mqtt;
-        if let Some(outbox) = &self.outbox {
-            outbox.set_rules(&kept);
-        }
-        let sedge_actors::Changed { started, restarted, stopped, kept } = changed;
-        Ok(json!({ "started": started, "restarted": restarted, "stopped": stopped, "kept": kept }))
-    }
-
-    /// What cannot change while the node runs.
-    fn check_what_stays(&self, config: &Config) -> Result<(), String> {
-        let running = &self.running.directory().node.id;
-        let restart = |what: &str| Err(format!("{what} cannot change while the node runs; restart it"));
-        // A host that has got another name is no reason to refuse a config that names no id.
-        if config.node.id.as_ref().is_some_and(|id| id != running) {
-            return restart("`id` of `[node]`");
-        }
-        if config.node.data != self.data {
-            return restart("`data` of `[node]`");
-        }
-        if (config.outbox.storage, config.outbox.max_bytes) != (self.kept.storage, self.kept.max_bytes) {
-            return restart("`storage` and `max_bytes` of `[outbox]`");
-        }
-        if (config.mqtt.embedded, config.mqtt.listen) != (self.mqtt.embedded, self.mqtt.listen) {
-            return restart("the embedded broker of `[mqtt]`");
-        }
-        Ok(())
-    }
-}
-
 /// The config with what the command line says instead.
 fn overridden(mut config: Config, global: &Global) -> Result<Config, Failure> {
     let usage = |what: &str, error: &dyn std::fmt::Display| Failure::Usage(format!("--{what}: {error}"));
@@ -330,37 +241,4 @@ async fn embedded(mqtt: &sedge_config::Mqtt) -> Result<crate::broker::EmbeddedBr
 
 fn no_signals(error: std::io::Error) -> Failure {
     Failure::Failed(format!("cannot listen to signals: {error}"))
-}
-
-/// The signals that ask a program to stop.
-pub(crate) struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    pub(crate) fn new() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(no_signals);
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    /// Returns when the program is asked to stop once more. What comes within a second is the same wish: a terminal and
-    /// `timeout` both signal more than once.
-    async fn asked_again(&mut self) {
-        let first = Instant::now();
-        loop {
-            self.asked().await;
-            if first.elapsed() > Duration::from_secs(1) {
-                return;
-            }
-        }
-    }
-
-    /// Returns when the program is asked to stop.
-    pub(crate) async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -65,6 +65,7 @@ impl Keeper {
 
     pub(super) fn run(mut self) {
         loop {
+            *lock(&self.shared.alive) = Instant::now();
             let (items, closed) = self.wait();
             let last = closed && items.is_empty();
             if !items.is_empty() {

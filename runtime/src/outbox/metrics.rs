@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sedge_plugin::journal::Cause;
 use sedge_plugin::metrics::Registry;
 use sedge_plugin::{Id, Name};
 
@@ -36,7 +37,8 @@ pub(crate) fn update(outbox: &Outbox, registry: &Registry) {
         let name = format!("pending_{}", reader.as_str().replace('-', "_"));
         gauge(&name, "Readings that this reader has not had yet.", pending);
     }
-    let mut lost: BTreeMap<_, u64> = BTreeMap::new();
+    // Each from the start: what counts an increase does not see one from nothing.
+    let mut lost: BTreeMap<_, u64> = Cause::ALL.map(|cause| (cause, 0)).into();
     for (cause, count) in outbox.lost() {
         *lost.entry(cause).or_default() += count;
     }

@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use sedge_config::Storage;
@@ -111,6 +111,8 @@ struct Shared {
     /// This start of the kernel.
     kernel: u64,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// When the thread was last seen at work, and not away at the disk.
+    alive: Mutex<Instant>,
 }
 
 #[derive(Default)]
@@ -194,6 +196,7 @@ impl Outbox {
             clock,
             kernel,
             thread: Mutex::default(),
+            alive: Mutex::new(Instant::now()),
         });
         let keeper = Keeper::new(shared.clone(), journal);
         let thread = std::thread::Builder::new().name("outbox".into()).spawn(move || keeper.run());
@@ -213,6 +216,24 @@ impl Outbox {
     /// What is wrong with the disk; changes are seen.
     pub fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.0.trouble.subscribe()
+    }
+
+    /// Whether its thread is at work, and has come back from the disk within a time. Always while it is being closed.
+    ///
+    /// # Errors
+    /// With what is to be said of it.
+    pub fn is_at_work(&self, within: Duration) -> Result<(), String> {
+        if lock(&self.0.queue).closed {
+            return Ok(());
+        }
+        if lock(&self.0.thread).as_ref().is_none_or(JoinHandle::is_finished) {
+            return Err("the journal, whose thread has ended".into());
+        }
+        let away = lock(&self.0.alive).elapsed();
+        if away > within {
+            return Err(format!("the journal, for {} s at its disk", away.as_secs()));
+        }
+        Ok(())
     }
 
     /// The wall time is known now: what was taken before gets its true time, also if no reading comes any more.

@@ -25,6 +25,7 @@ impl Keeper {
             }
             tokio::select! {
                 () = changed => {}
+                () = self.voice.answer() => {}
                 () = tokio::time::sleep(self.spec.policy.watch) => {}
                 () = told_to_stop(&mut self.stopped) => return false,
             }
@@ -58,7 +59,7 @@ impl Keeper {
         self.first_done = None;
         self.tell(Some(before));
         tokio::select! {
-            () = wake.called() => true,
+            () = self.voice.meanwhile(wake.called()) => true,
             () = told_to_stop(&mut self.stopped) => false,
         }
     }

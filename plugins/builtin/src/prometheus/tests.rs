@@ -151,6 +151,27 @@ fn a_name_that_would_have_two_types_is_there_once() {
 }
 
 #[test]
+fn what_alerts_add_up_has_one_name_and_a_label() {
+    let node = TestNode::new();
+    let outbox = node.context("outbox");
+    outbox.gauge(name("pending_mqtt"), "One's.").unwrap().set(7.0);
+    for (cause, lost) in [("full", 3), ("disk", 0)] {
+        outbox.counter(name(&format!("lost_{cause}")), "One's.").unwrap().add(lost);
+    }
+    node.context("mqtt").counter(name("calls_refused_rate"), "One's.").unwrap().inc();
+    let page = text::page(&node.context("x"));
+    for line in [
+        r#"sedge_outbox_pending{plugin="outbox",reader="mqtt"} 7"#,
+        r#"sedge_outbox_lost_total{plugin="outbox",cause="full"} 3"#,
+        r#"sedge_outbox_lost_total{plugin="outbox",cause="disk"} 0"#,
+        r#"sedge_mqtt_calls_refused_total{plugin="mqtt",reason="rate"} 1"#,
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+    }
+    assert!(!page.contains("One's."), "the help is about the whole: {page}");
+}
+
+#[test]
 fn a_plugin_cannot_add_to_the_names_of_the_page_itself() {
     let node = node();
     node.context("reading").gauge(name("timestamp_seconds"), "Mine.").unwrap().set(1.0);

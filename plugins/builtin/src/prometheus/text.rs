@@ -11,6 +11,14 @@ use sedge_plugin::prelude::*;
 
 use crate::destinations::word;
 
+/// Names that end with what a label should say: alerts add them up and compare them, which PromQL does with labels. Each
+/// with its label and what the whole counts.
+const LABELLED: [(&str, &str, &str); 3] = [
+    ("sedge_mqtt_calls_refused_", "reason", "Calls of tools that were refused, by reason."),
+    ("sedge_outbox_lost_", "cause", "Readings that some reader will never get, by cause."),
+    ("sedge_outbox_pending_", "reader", "Readings in the journal that a reader has not had yet."),
+];
+
 /// What is known of one name.
 struct Family {
     help: String,
@@ -26,6 +34,10 @@ pub(super) fn page(ctx: &Context) -> String {
     let directory = ctx.directory();
     let mut page = Page::default();
     page.node(&directory);
+    if let Some(ms) = ctx.clock().wall_ms() {
+        let help = "The node's own time, in seconds since 1970; missing while it does not know it.";
+        page.one("sedge_time_seconds", help, "gauge", &[], seconds(ms));
+    }
     page.plugins(directory.plugins.values().map(AsRef::as_ref));
     for sensor in directory.sensors.values() {
         if let Some(reading) = ctx.latest(&sensor.id) {
@@ -35,7 +47,8 @@ pub(super) fn page(ctx: &Context) -> String {
     // Names of the page's own are not a plugin's to add to.
     let own: Vec<String> = page.0.keys().cloned().collect();
     for measured in ctx.metrics().snapshot() {
-        page.measured(&measured, &own);
+        let kind = directory.plugins.get(&measured.plugin).map(|status| status.kind.as_str());
+        page.measured(&measured, kind, &own);
     }
     page.written()
 }
@@ -112,16 +125,25 @@ impl Page {
             self.one("sedge_reading", "The newest value of a field, in its unit.", "gauge", &labels, value);
         }
         if let Some(ms) = reading.taken.wall_ms {
-            #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
-            let seconds = ms as f64 / 1000.0;
             let help = "When the newest reading was taken, in seconds since 1970.";
             let labels = [("sensor", sensor.id.as_str())];
-            self.one("sedge_reading_timestamp_seconds", help, "gauge", &labels, seconds);
+            self.one("sedge_reading_timestamp_seconds", help, "gauge", &labels, seconds(ms));
         }
     }
 
-    fn measured(&mut self, measured: &Measured, own: &[String]) {
-        let name = format!("sedge_{}_{}", measured.plugin.as_str().replace('-', "_"), measured.name);
+    fn measured(&mut self, measured: &Measured, kind: Option<&str>, own: &[String]) {
+        let plugin = measured.plugin.as_str();
+        // By its kind, so that a query is the same for each plugin of it; what is no plugin has only a name.
+        let owner = kind.unwrap_or(plugin).replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        let mut name = format!("sedge_{owner}_{}", measured.name);
+        let (mut help, mut which) = (measured.help, None);
+        for (stem, label, whole) in LABELLED {
+            let value = name.strip_prefix(stem).map(|end| end.trim_end_matches("_total").to_owned());
+            if let Some(value) = value {
+                (name, help, which) = (stem.trim_end_matches('_').into(), whole, Some((label, value)));
+                break;
+            }
+        }
         let (name, kind) = match &measured.metric {
             Metric::Counter(_) if name.ends_with("_total") => (name, "counter"),
             Metric::Counter(_) => (name + "_total", "counter"),
@@ -131,8 +153,9 @@ impl Page {
         if own.contains(&name) {
             return;
         }
-        let labels = [("plugin", measured.plugin.as_str())];
-        let Some(lines) = self.family(&name, measured.help, kind) else { return };
+        let mut labels = vec![("plugin", plugin)];
+        labels.extend(which.as_ref().map(|(label, value)| (*label, value.as_str())));
+        let Some(lines) = self.family(&name, help, kind) else { return };
         match &measured.metric {
             Metric::Counter(count) => line(lines, &name, &labels, &count.to_string()),
             Metric::Gauge(value) => line(lines, &name, &labels, &number(*value)),
@@ -161,9 +184,19 @@ impl Page {
 }
 
 fn line(into: &mut String, name: &str, labels: &[(&str, &str)], value: &str) {
+    if labels.is_empty() {
+        let _ = writeln!(into, "{name} {value}");
+        return;
+    }
     let labels: Vec<_> =
         labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value, true))).collect();
     let _ = writeln!(into, "{name}{{{}}} {value}", labels.join(","));
+}
+
+fn seconds(ms: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
+    let seconds = ms as f64 / 1000.0;
+    seconds
 }
 
 fn escaped(text: &str, quotes: bool) -> String {

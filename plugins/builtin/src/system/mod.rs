@@ -1,4 +1,4 @@
-//! The board itself as sensors: processor, memory, disks, networks, temperatures.
+//! The board itself as sensors: processor, memory, disks, networks, temperatures, supply.
 //!
 //! ```toml
 //! [plugin.system]
@@ -6,7 +6,8 @@
 //! ```
 //!
 //! One sensor `system`, and one for each disk (`system-disk-root`), network interface (`system-net-eth0`) and
-//! thermometer (`system-temp-cpu-thermal-temp1`) of the board; they come and go with what they are about.
+//! thermometer (`system-temp-cpu-thermal-temp1`) of the board; they come and go with what they are about. A Raspberry Pi
+//! has `system-supply` too, which says whether its voltage is too low.
 //!
 //! The kernel is asked on a thread of its own: asking a disk for its free space waits for as long as the disk
 //! does not answer. Processes are never listed.

@@ -3,6 +3,7 @@
 //! Only what is wanted is asked for: a list of all processes costs a hundred times as much as all of this.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use sysinfo::{Components, DiskRefreshKind, Disks, Error, MemoryRefreshKind, Networks};
 
@@ -21,6 +22,9 @@ pub struct Snapshot {
     pub networks: Vec<Network>,
     /// Thermometers.
     pub temperatures: Vec<Temperature>,
+    /// Whether the supply's voltage was too low since the kernel last asked the firmware, every two seconds; none where the
+    /// board does not say so (a Raspberry Pi does).
+    pub under_voltage: Option<bool>,
 }
 
 /// Memory, in bytes.
@@ -136,7 +140,21 @@ impl Probe {
                     celsius: c.temperature().filter(|t| t.is_finite()),
                 })
                 .collect(),
+            under_voltage: under_voltage(Path::new("/sys/class/hwmon")),
         })
+    }
+}
+
+/// What the Pi's firmware says by the kernel's driver `raspberrypi-hwmon`, which calls itself `rpi_volt`.
+fn under_voltage(monitors: &Path) -> Option<bool> {
+    let read = |file: PathBuf| std::fs::read_to_string(file).ok();
+    let mut monitors = std::fs::read_dir(monitors).ok()?.flatten().map(|entry| entry.path());
+    let supply =
+        monitors.find(|path| read(path.join("name")).is_some_and(|name| name.trim() == "rpi_volt"))?;
+    match read(supply.join("in0_lcrit_alarm"))?.trim() {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
     }
 }
 
@@ -167,5 +185,21 @@ mod tests {
         let second = probe.snapshot().unwrap();
         assert!(second.cpu.is_some_and(|percent| (0.0..=100.0).contains(&percent)), "{second:?}");
         assert!(probe.state.is_some_and(|state| state.system.processes().is_empty()));
+    }
+
+    #[test]
+    fn a_supply_that_is_too_weak_is_known_where_the_board_says_so() {
+        let folder = std::env::temp_dir().join(format!("sedge-hwmon-{}", std::process::id()));
+        assert_eq!(under_voltage(&folder), None);
+        for (monitor, name) in [("hwmon0", "cpu_thermal\n"), ("hwmon1", "rpi_volt\n")] {
+            std::fs::create_dir_all(folder.join(monitor)).unwrap();
+            std::fs::write(folder.join(monitor).join("name"), name).unwrap();
+        }
+        assert_eq!(under_voltage(&folder), None, "an alarm that cannot be read");
+        for (alarm, expected) in [("0\n", Some(false)), ("1\n", Some(true)), ("?\n", None)] {
+            std::fs::write(folder.join("hwmon1/in0_lcrit_alarm"), alarm).unwrap();
+            assert_eq!(under_voltage(&folder), expected);
+        }
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

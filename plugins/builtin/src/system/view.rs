@@ -37,6 +37,7 @@ const DISK: &[Field] = &[named("used", PERCENT), named("free", MEBIBYTES)];
 const NETWORK: &[Field] =
     &[named("rx_rate", RATE), named("tx_rate", RATE), named("rx_total", COUNTER), named("tx_total", COUNTER)];
 const THERMOMETER: &[Field] = &[Field::new("temperature", Unit::Celsius).class("temperature").precision(1)];
+const SUPPLY: &[Field] = &[Field::new("under_voltage", Unit::None).kind(FieldKind::State)];
 
 /// A sensor and what it says now.
 #[derive(Debug)]
@@ -74,6 +75,12 @@ pub(super) fn parts(
         let mut frame = Frame::default();
         push(&mut frame, "temperature", thermometer.celsius, "unreadable");
         parts.push(part("temp", &thermometer.name, &thermometer.name, THERMOMETER, frame));
+    }
+    if let Some(low) = now.under_voltage {
+        let mut frame = Frame::default();
+        frame.push("under_voltage", low);
+        let id = Id::sanitized(&format!("{base}-supply"), base.as_str());
+        parts.push(Part { id, place: "supply".into(), fields: SUPPLY, frame });
     }
     // Ids are short, and cut to length two of them can be one: the first keeps it.
     let mut seen = BTreeSet::new();
@@ -224,6 +231,7 @@ mod tests {
             disks: vec![disk("/", "/dev/sda", "ext4")],
             networks: vec![network("eth0", 1, 1)],
             temperatures: vec![Temperature { name: "cpu_thermal temp1".into(), celsius: Some(48.3) }],
+            under_voltage: None,
         };
         for snapshot in [now, Snapshot::default()] {
             for part in look(&snapshot, None) {
@@ -246,5 +254,12 @@ mod tests {
             ["system", "system-temp-cpu-thermal-temp1", "system-temp-nvme-composite-sams"]
         );
         assert_eq!(parts[1].frame.samples[0].value, Err("unreadable".into()));
+    }
+
+    #[test]
+    fn the_supply_is_a_sensor_where_the_board_says_how_it_is() {
+        let parts = look(&Snapshot { under_voltage: Some(true), ..Snapshot::default() }, None);
+        assert_eq!(ids(&parts), ["system", "system-supply"]);
+        assert_eq!(parts[1].frame.samples[0].value, Ok(true.into()));
     }
 }

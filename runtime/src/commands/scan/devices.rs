@@ -14,6 +14,7 @@ use crate::commands::hardware::{Hardware, kinds};
 const CLASSES: [&str; 3] = ["w1", "iio", "hwmon"];
 
 /// A device that the kernel shows.
+#[derive(Clone)]
 pub struct Device {
     /// The kind of its bus.
     pub class: &'static str,
@@ -121,6 +122,6 @@ fn known(hardware: &Hardware, class: &'static str, bus: Option<&str>, all: &[Sho
 }
 
 /// Whether a kind reads whatever the kernel shows of its class.
-pub(super) fn is_general(kind: &SensorKind) -> bool {
+pub(crate) fn is_general(kind: &SensorKind) -> bool {
     matches!(kind.attachment, Attachment::Files { place, .. } if place.names.is_empty())
 }

@@ -3,6 +3,7 @@
 //! Each address of an I2C bus is asked for one byte, and for the id of the kinds that can be there; no driver is opened.
 //! What the node on this machine reads is left alone: another answer in between would spoil its readings.
 
+mod around;
 mod devices;
 mod suggest;
 mod view;
@@ -20,13 +21,16 @@ use super::hardware::{Hardware, address, kinds};
 use super::local;
 use crate::buses::device_named;
 use crate::cli::{Global, ScanArgs};
-use crate::control::Ask;
+use crate::control::{Ask, Local};
 use crate::exit::Failure;
 use crate::load::{Loaded, find, load};
 use crate::show::{complain, say};
 
+pub use around::{Around, around};
 pub use devices::Device;
-pub use suggest::{Names, toml};
+pub(crate) use devices::is_general;
+pub(crate) use suggest::is_new;
+pub use suggest::{Names, toml, toml_every};
 pub use view::{grid, rows};
 
 /// So long may the look at one bus take.
@@ -228,15 +232,23 @@ async fn running(global: &Global, configured: bool) -> Option<Running> {
         true => local::node(global).ok()?,
         false => crate::control::find(None).ok()?,
     };
-    let plugins = tokio::time::timeout(Duration::from_secs(2), node.ask(&Ask::Plugins)).await.ok()?.ok()?;
-    let active = [State::Running, State::Degraded, State::Starting].map(State::word);
-    let reads = plugins
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|plugin| plugin["state"].as_str().is_some_and(|state| active.contains(&state)));
-    let reads = reads.filter_map(|plugin| plugin["id"].as_str().map(str::to_owned)).collect();
-    Some(Running { node: node.node(), reads })
+    Running::at(&node).await
+}
+
+impl Running {
+    /// What a node reads, where this user may ask it.
+    pub(crate) async fn at(node: &Local) -> Option<Self> {
+        let plugins =
+            tokio::time::timeout(Duration::from_secs(2), node.ask(&Ask::Plugins)).await.ok()?.ok()?;
+        let active = [State::Running, State::Degraded, State::Starting].map(State::word);
+        let reads = plugins
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|plugin| plugin["state"].as_str().is_some_and(|state| active.contains(&state)));
+        let reads = reads.filter_map(|plugin| plugin["id"].as_str().map(str::to_owned)).collect();
+        Some(Running { node: node.node(), reads })
+    }
 }
 
 /// Looks at the I2C buses, each after the one that it is on.
@@ -346,7 +358,8 @@ fn kernel(section: &Section, root: &Path) -> BTreeMap<u8, String> {
     named.collect()
 }
 
-type Devices = [(String, Result<Vec<Device>, String>)];
+/// The devices of each class, by the heading of the class.
+pub type Devices = Vec<(String, Result<Vec<Device>, String>)>;
 
 fn print(
     looks: &[Look],

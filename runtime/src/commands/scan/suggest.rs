@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sedge_config::Section;
 use sedge_hal::scan::{Found, Presence};
+use sedge_plugin::Every;
 use serde_json::Value as Json;
 
 use super::{Device, Look, devices::is_general};
@@ -38,6 +39,16 @@ impl Names {
 
 /// Sections for what was found and has none.
 pub fn toml(looks: &[Look], devices: &[(String, Result<Vec<Device>, String>)], mut names: Names) -> String {
+    toml_every(looks, devices, &mut names, example::EVERY)
+}
+
+/// As [`toml`], read so often.
+pub fn toml_every(
+    looks: &[Look],
+    devices: &[(String, Result<Vec<Device>, String>)],
+    names: &mut Names,
+    every: Every,
+) -> String {
     let mut text = String::new();
     for look in looks {
         let found = look.found.iter().flatten().filter(|found| is_new(look, found));
@@ -53,7 +64,7 @@ pub fn toml(looks: &[Look], devices: &[(String, Result<Vec<Device>, String>)], m
             }
             text.push('\n');
         }
-        found.into_iter().for_each(|found| chip(&mut text, &mut names, &bus, found));
+        found.into_iter().for_each(|found| chip(&mut text, names, &bus, found, every));
     }
     let mut buses: BTreeMap<&str, String> = BTreeMap::new();
     for device in devices.iter().flat_map(|(_, all)| all.iter().flatten()) {
@@ -73,20 +84,20 @@ pub fn toml(looks: &[Look], devices: &[(String, Result<Vec<Device>, String>)], m
         };
         let id = names.take(kind.kind);
         let address = example::toml(&device.address.as_str().into());
-        text.push_str(&format!("{}\n", example::sensor(kind, &id, &bus, &address)));
+        text.push_str(&format!("{}\n", example::sensor_every(kind, &id, &bus, &address, every)));
     }
     text
 }
 
 /// Whether the config knows nothing of it, and a section can be written for it.
-fn is_new(look: &Look, found: &Found) -> bool {
+pub(crate) fn is_new(look: &Look, found: &Found) -> bool {
     found.presence == Presence::Answers
         && look.expected.iter().all(|sensor| sensor.address != found.address)
         && look.multiplexers.iter().all(|(address, _)| *address != found.address)
         && (found.multiplexer || !found.certain.is_empty() || !found.possible.is_empty())
 }
 
-fn chip(text: &mut String, names: &mut Names, bus: &str, found: &Found) {
+fn chip(text: &mut String, names: &mut Names, bus: &str, found: &Found, every: Every) {
     let address = format!("{:#04x}", found.address);
     if found.multiplexer {
         let name = names.take(&format!("mux-{:02x}-0", found.address));
@@ -104,5 +115,5 @@ fn chip(text: &mut String, names: &mut Names, bus: &str, found: &Found) {
         (false, true) => {}
     }
     let id = names.take(kind.kind);
-    text.push_str(&format!("{}\n", example::sensor(kind, &id, bus, &address)));
+    text.push_str(&format!("{}\n", example::sensor_every(kind, &id, bus, &address, every)));
 }
