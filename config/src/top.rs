@@ -20,7 +20,9 @@ pub(crate) fn is_of_this_version(report: &mut Report<'_>) -> bool {
         Some(version) if version.as_i64() > Some(CONFIG_VERSION) => {
             let message =
                 format!("config_version {version} is newer than this node, which reads {CONFIG_VERSION}");
-            report.error(Scope::Node, place, &message).help("upgrade sedge");
+            report
+                .error(Scope::Node, place, &message)
+                .help("upgrade sedge, or go back to a config of its version");
             false
         }
         Some(_) => {

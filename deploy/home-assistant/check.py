@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Asks Home Assistant's own code whether it would take a node's discovery document.
 
-    python3 -m venv /tmp/ha && /tmp/ha/bin/pip install homeassistant paho-mqtt      # Python 3.14 for a version of late 2026
-    /tmp/ha/bin/python deploy/home-assistant/check.py plugins/mqtt/tests/golden/discovery.json
+    deploy/home-assistant/python deploy/home-assistant/check.py plugins/mqtt/tests/golden/discovery.json
 
 A document may also come from a broker: `mosquitto_sub -t 'homeassistant/device/+/config' -C 1 -W 5 | check.py -`.
 Each goes through the same steps as in a running Home Assistant: the abbreviations, the schema of the device, the schema

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs Home Assistant's core with its MQTT integration, without the pages for people, against a broker with nodes on it.
 
-    /tmp/ha/bin/python deploy/home-assistant/live.py HOST PORT [SECONDS]
+    deploy/home-assistant/python deploy/home-assistant/live.py HOST PORT [SECONDS]
 
 Prints the entities that appear with their states; then switches every switch on and off, sets every number and says whether the
 node's reading followed. Ends with 1 where something did not. `try.sh` starts a broker and a node for it.

@@ -1,14 +1,15 @@
 #!/bin/sh
 # Home Assistant itself, with a broker and a simulated node: what appears, and whether it can be used.
 #
-#   python3 -m venv /tmp/ha && /tmp/ha/bin/pip install homeassistant paho-mqtt aiohasupervisor
-#   cargo build && PYTHON=/tmp/ha/bin/python deploy/home-assistant/try.sh
+#   deploy/home-assistant/try.sh      two minutes; the first time ten more, in which `python` here gets Home Assistant
 #
-# Home Assistant of late 2026 wants Python 3.14. Needs mosquitto. PORT is the broker's, SEDGE the program.
+# Needs mosquitto. PYTHON is one with Home Assistant in it, PORT the broker's, SEDGE the program.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 port=${PORT:-18830}
-sedge=${SEDGE:-$here/../../target/debug/sedge}
+repository=$(cd "$here/../.." && pwd)
+sedge=${SEDGE:-${CARGO_TARGET_DIR:-$repository/target}/debug/sedge}
+[ -x "$sedge" ] || (cd "$repository" && cargo build --quiet -p sedge --no-default-features)
 folder=$(mktemp -d)
 pids=
 finish() {
@@ -65,7 +66,8 @@ RUNTIME_DIRECTORY="$folder" "$sedge" run -c "$folder/sedge.toml" >"$folder/sedge
 pids="$pids $!"
 
 # Within fifteen seconds the node answers to Home Assistant having begun, and soon after it tells its readings.
-if ! ${PYTHON:-python3} "${LIVE:-$here/live.py}" 127.0.0.1 "$port" 45; then
+if ! "${PYTHON:-$here/python}" "${LIVE:-$here/live.py}" 127.0.0.1 "$port" 45; then
     tail -n 20 "$folder/sedge.log" >&2
     exit 1
 fi
+echo "ok      what appears in Home Assistant has a state and can be used"

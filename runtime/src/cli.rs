@@ -136,6 +136,10 @@ pub enum Command {
     Reload,
     /// Print the version
     Version,
+    /// Print the manual page, or write all of them
+    Man(ManArgs),
+    /// Print the script with which a shell completes this command line
+    Completions(CompletionsArgs),
     /// Run a component for a node
     #[command(name = "__component", hide = true)]
     Component {
@@ -149,6 +153,22 @@ pub enum Command {
     /// A command that a plugin offers, or a program `sedge-NAME` on the PATH
     #[command(external_subcommand)]
     Other(Vec<String>),
+}
+
+/// Where manual pages go.
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Write all pages into this folder, a file each
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Which script.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
 }
 
 /// What to do with the config.
@@ -643,6 +663,39 @@ pub enum NodeCommand {
     Watch,
     /// Take back all that a node has left at the broker
     Decommission(Decommission),
+    /// Have this board join a site: its id, certificate and config, by a token of `sedge site`
+    Join(JoinArgs),
+}
+
+/// Which site, and by which token.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "The id is that of --node, else of the config, else the host name or, where it is one that every new board has, from the \
+serial number. What is written lies beside the config (-c, else /etc/sedge/sedge.toml): site/, credentials/mqtt-key, \
+conf.d/50-site.toml, and conf.d/6*-site-*.toml with what the site has for this board. Nothing counts before all of it was checked."
+)]
+pub struct JoinArgs {
+    /// The broker, such as broker.local, or mqtts://broker.local:8883
+    #[arg(value_name = "BROKER")]
+    pub broker: String,
+    /// The token; `-` for standard input
+    #[arg(long, value_name = "TOKEN", required_unless_present = "token_file", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// The file with the token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// How long to wait for network, broker and registrar, such as 10m at a first boot
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "20s")]
+    pub wait: Every,
+    /// Join though this board has joined already; its key stays, unless the token brings one
+    #[arg(long)]
+    pub again: bool,
+    /// Write what the token brings without trying it at the broker; for a token of one board
+    #[arg(long)]
+    pub offline: bool,
+    /// Leave the service alone [default: it is restarted where it runs or is switched on]
+    #[arg(long)]
+    pub no_restart: bool,
 }
 
 /// Which node is no more.

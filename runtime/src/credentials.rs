@@ -91,7 +91,11 @@ impl Places {
     fn find(&self, name: &str) -> Option<PathBuf> {
         let given =
             self.given.iter().flat_map(|folder| [folder.join(name), folder.join(format!("sedge_{name}"))]);
-        given.chain([self.kept.join(name)]).find(|file| file.exists())
+        let given = given.into_iter().find(|file| file.exists());
+        // A link here is as if it were not there: it would do for root, and not for the service.
+        given.or_else(|| {
+            Some(self.kept.join(name)).filter(|file| file.symlink_metadata().is_ok_and(|at| at.is_file()))
+        })
     }
 
     fn resolved(&self, file: &Path) -> Result<PathBuf, Failure> {
@@ -109,7 +113,7 @@ impl Places {
                     "[mqtt] `credential:{name}`: systemd has not given it to this process; make the file {file} (no link, \
                      readable by root alone) and restart the service, or write `LoadCredential={name}:FILE` into the unit"
                 ),
-                (None, true) => format!("[mqtt] `credential:{name}`: there is no {file}; make it, readable by root alone"),
+                (None, true) => format!("[mqtt] `credential:{name}`: there is no file {file}; make it, readable by root alone (systemd passes over a link)"),
                 (None, false) => format!(
                     "[mqtt] `credential:{name}`: this process may not see it: systemd has given it no credentials \
                      (`LoadCredential={name}:FILE` in a unit), and {KEPT} is root's; run this as root, or name the file by its path"
@@ -151,6 +155,8 @@ mod tests {
             let found = file(found);
             assert_eq!(path(&in_service, "credential:mqtt-key"), Ok(found));
         }
+        std::os::unix::fs::symlink("mqtt-key", kept.join("linked")).unwrap();
+        assert!(path(&in_service, "credential:linked").is_err(), "systemd passes over it");
         for wrong in ["credential:", "credential:../shadow", "credential:a/b"] {
             assert!(path(&in_service, wrong).is_err(), "{wrong}");
         }

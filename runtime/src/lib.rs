@@ -113,6 +113,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Caller { command: CallerCommand::New(args) } => return commands::caller::new(global, args),
         Command::Tool { command: ToolCommand::Audit(args) } => return commands::audit::audit(global, args),
         Command::Version => return commands::version::version(global),
+        Command::Man(args) => return commands::man::man(args),
+        Command::Completions(args) => return commands::completions::completions(args),
         Command::Component { folder, cache, keys } => {
             return commands::component::component(folder, cache, keys);
         }
@@ -155,6 +157,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Node { command: NodeCommand::Decommission(args) } => {
                 in_time(global, commands::fleet::decommission(global, args)).await
             }
+            Command::Node { command: NodeCommand::Join(args) } => commands::join::join(global, args).await,
             Command::Tool { command: ToolCommand::List } => {
                 in_time(global, commands::tool::list(global)).await
             }
@@ -211,7 +214,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Plugin {
                 command: PluginCommand::Check { .. } | PluginCommand::New(_) | PluginCommand::Sums { .. },
             } => Ok(()),
-            Command::Component { .. } => Ok(()),
+            Command::Component { .. } | Command::Man(_) | Command::Completions(_) => Ok(()),
             Command::Caller { .. } | Command::Tool { command: ToolCommand::Audit(_) } => Ok(()),
         }
     });

@@ -1,5 +1,6 @@
 //! Finds, reads and checks the config.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -145,24 +146,36 @@ pub fn load(global: &Global) -> Result<Loaded, Failure> {
             PLACES[0], PLACES[1]
         ))
     })?;
-    let layers = layers(&file, &global.set)?;
-    Ok(Loaded::of(Some(file), &layers))
+    load_as_if(global, &file, &Changes::new())
 }
 
-/// What a config would be whose main file had this text, with all that is laid over it.
-pub fn load_as(file: &Path, text: String, flags: &[(String, String)]) -> Result<Loaded, Failure> {
-    Ok(Loaded::of(Some(file.into()), &layers_of(file, text, flags)?))
+/// As [`load`], of the config at that file, as if files were changed already.
+pub fn load_as_if(global: &Global, file: &Path, changes: &Changes) -> Result<Loaded, Failure> {
+    let layers = layers(file, &global.set, changes)?;
+    Ok(Loaded::of(Some(file.into()), &layers))
 }
 
-fn layers(file: &Path, flags: &[(String, String)]) -> Result<Vec<Layer>, Failure> {
-    layers_of(file, text(file)?, flags)
+/// What a config would be whose main file had this text, with all that is laid over it but the command line.
+pub fn load_as(file: &Path, text: String) -> Result<Loaded, Failure> {
+    load_as_if(&Global::default(), file, &Changes::from([(file.to_owned(), Some(text))]))
 }
 
-fn layers_of(file: &Path, main: String, flags: &[(String, String)]) -> Result<Vec<Layer>, Failure> {
-    let mut layers = vec![Layer::File { name: file.display().to_string(), text: main }];
+/// Texts that files are to get, the main one's or some of `conf.d`; none for one that is to go.
+pub type Changes = BTreeMap<PathBuf, Option<String>>;
+
+fn layers(file: &Path, flags: &[(String, String)], changes: &Changes) -> Result<Vec<Layer>, Failure> {
+    let text_of = |file: &Path| match changes.get(file) {
+        Some(Some(text)) => Ok(text.clone()),
+        _ => text(file),
+    };
+    let mut layers = vec![Layer::File { name: file.display().to_string(), text: text_of(file)? }];
     let folder = file.parent().unwrap_or(Path::new("."));
-    for file in toml_files(&folder.join("conf.d"))? {
-        layers.push(Layer::File { name: file.display().to_string(), text: text(&file)? });
+    let laid_over = folder.join("conf.d");
+    let changed = changes.iter().filter(|(file, text)| file.parent() == Some(&laid_over) && text.is_some());
+    let mut files: BTreeSet<PathBuf> = toml_files(&laid_over)?.into_iter().collect();
+    files.extend(changed.map(|(file, _)| file.clone()));
+    for file in files.into_iter().filter(|file| changes.get(file).is_none_or(Option::is_some)) {
+        layers.push(Layer::File { name: file.display().to_string(), text: text_of(&file)? });
     }
     for file in toml_files(&folder.join("plugins"))? {
         let plugin = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();

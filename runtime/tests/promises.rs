@@ -16,6 +16,8 @@ mod contract;
 mod demo;
 #[path = "promises/discovery.rs"]
 mod discovery;
+#[path = "promises/doctor.rs"]
+mod doctor;
 #[path = "promises/faults.rs"]
 mod faults;
 #[path = "promises/guide.rs"]
@@ -24,6 +26,10 @@ mod guide;
 mod hardware;
 #[path = "../../plugins/mqtt/tests/promises/support/home_assistant.rs"]
 mod home_assistant;
+#[path = "promises/init.rs"]
+mod init;
+#[path = "promises/join.rs"]
+mod join;
 #[path = "promises/layers.rs"]
 mod layers;
 #[path = "promises/node.rs"]
@@ -40,6 +46,8 @@ mod rack;
 mod record;
 #[path = "promises/remote.rs"]
 mod remote;
+#[path = "promises/service.rs"]
+mod service;
 #[path = "promises/sysfs.rs"]
 mod sysfs;
 #[path = "promises/table.rs"]

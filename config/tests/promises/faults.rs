@@ -101,7 +101,9 @@ fn a_newer_file_is_refused_with_the_remedy_alone() {
     let outcome = parse("config_version = 2\n[quantum.x]\ny = 1");
     assert_eq!(
         lines(&outcome),
-        ["sedge.toml:1:18: config_version 2 is newer than this node, which reads 1; upgrade sedge"]
+        [
+            "sedge.toml:1:18: config_version 2 is newer than this node, which reads 1; upgrade sedge, or go back to a config of its version"
+        ]
     );
     assert!(outcome.config.is_none());
     assert!(parse("config_version = 1\nmqtt.embedded = true").config.is_some());

@@ -6,17 +6,18 @@ promises_life() { # DEB
     deb=$1
     make_next
     begin_machine life "$(roots_make "$native" bookworm)"
-    install_deb "$deb" >/dev/null
+    install_deb "$deb" >/dev/null 2>&1
     node_config
     promise "with a config of its own it runs" life_begins
     promise "an upgrade asks nothing, keeps what was changed in both conffiles, and runs the new version" upgrades
     promise "no reading is lost by an upgrade" nothing_is_lost
-    promise "a conffile that changed on both sides is kept with --force-confold, the new one lies beside it" keeps_own_conffile
     promise "a config that the new version refuses does not leave dpkg half-way; it says what to do" upgrade_with_bad_config
+    promise "with the config mended it runs, nothing lost" mended_it_runs
     promise "going back to the version before keeps the config, and nothing is lost" downgrades
     promise "the same version again: runs, nothing lost" reinstalls
     promise "\`apt remove\` stops and takes the service, keeps config and state" removes
     promise "what was kept goes on after installing again, nothing lost" comes_back
+    promise "a conffile that changed on both sides is kept with --force-confold, the new one lies beside it" keeps_own_conffile
     promise "\`apt purge\` takes config, credentials and state" purges
     promise "after a purge it installs as on a new machine" begins_anew
     root_off "$node"
@@ -66,14 +67,16 @@ keeps_own_conffile() {
     readings_go_on
 }
 upgrade_with_bad_config() {
-    local bad=$SEDGE_ROOTS/$node/root/etc/sedge/conf.d/90-bad.toml said
-    echo 'nonsense = true' > "$bad"
+    local said
+    printf '[node]\nid = "Not An Id"\n' > "$SEDGE_ROOTS/$node/root/etc/sedge/conf.d/90-bad.toml"
     said=$(install_deb "$next" 2>&1)
     is "$(installed)" "9.1-1 ii "
     has "$said" "systemctl status sedge"
     is "$(state ActiveState)" failed
     is "$(state ExecMainStatus)" 78
-    rm "$bad"
+}
+mended_it_runs() {
+    rm "$SEDGE_ROOTS/$node/root/etc/sedge/conf.d/90-bad.toml"
     in_root systemctl restart sedge
     readings_go_on
     nothing_is_lost
@@ -104,6 +107,7 @@ purges() {
     ! in_root test -e /etc/default/sedge
     ! in_root test -e /var/lib/sedge
     ! in_root test -e /run/sedge
-    is "$(in_root sh -c 'find / -xdev -name "*sedge*" -not -path "/root/*" -not -path "/proc/*" -not -path "/var/log/*" | sort')" ""
+    # PrivateTmp's folder goes at the next boot at the latest.
+    is "$(in_root sh -c 'find / -xdev -name "*sedge*" -not -path "/root/*" -not -path "/proc/*" -not -path "/var/log/*" -not -path "/var/tmp/systemd-private-*" | sort')" ""
 }
 begins_anew() { install_deb "$deb"; becomes active; until_ 60 reading_of_system; }

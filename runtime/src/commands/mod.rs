@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod caller;
 pub mod check;
+pub mod completions;
 pub mod component;
 pub mod config;
 pub mod demo;
@@ -12,7 +13,9 @@ pub mod fleet;
 pub mod hardware;
 pub mod hooks;
 pub mod init;
+pub mod join;
 mod local;
+pub mod man;
 pub mod metrics;
 pub mod node;
 pub mod once;

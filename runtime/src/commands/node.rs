@@ -171,7 +171,7 @@ pub fn host_id() -> Id {
 }
 
 /// What the board calls itself, where it does.
-fn model() -> Option<String> {
+pub(crate) fn model() -> Option<String> {
     let text = std::fs::read_to_string("/proc/device-tree/model").ok()?;
     Some(text.trim_end_matches('\0').trim().to_owned()).filter(|model| !model.is_empty())
 }

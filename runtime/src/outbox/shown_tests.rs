@@ -188,6 +188,8 @@ async fn its_metrics_say_who_waits_for_how_much_and_what_is_lost() {
     let told: Vec<(String, String)> =
         registry.snapshot().iter().map(|m| (m.name.to_string(), format!("{:?}", m.metric))).collect();
     assert!(told.contains(&("pending_mqtt".into(), "Gauge(2.0)".into())), "{told:?}");
+    // An alert counts an increase, and from nothing there is none.
+    assert!(told.contains(&("lost_damaged".into(), "Counter(0)".into())), "{told:?}");
     assert!(told.contains(&("lost_rejected".into(), "Counter(1)".into())), "counted once: {told:?}");
     outbox.close();
 }

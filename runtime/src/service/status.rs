@@ -16,8 +16,10 @@ use super::notify::{Notifier, Say};
 
 /// Plugins that are named.
 const MOST_NAMED: usize = 3;
-/// Letters of a text of somebody else.
-const MOST_LETTERS: usize = 100;
+/// Letters of what a plugin says.
+const FEW: usize = 100;
+/// Letters of what is to be read whole: a mistake with its place and its remedy.
+const MANY: usize = 400;
 /// How often the line may change.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -67,7 +69,7 @@ pub(super) async fn tell_status(notifier: Arc<Notifier>, node: NodeHandle, notes
 pub(super) fn line(directory: &Directory, notes: &Notes) -> String {
     let count =
         |is: fn(&PluginStatus) -> bool| directory.plugins.values().filter(|status| is(status)).count();
-    let run = count(|status| status.state.is_active());
+    let run = count(|status| status.state.is_active() && !is_amiss(status));
     let mut parts = vec![match run {
         1 => "1 plugin runs".to_owned(),
         run => format!("{run} plugins run"),
@@ -108,16 +110,20 @@ fn is_amiss(status: &PluginStatus) -> bool {
 
 fn named(status: &PluginStatus) -> String {
     match status.reason.as_deref() {
-        Some(why) => format!("{} ({})", status.id, shown(why)),
+        Some(why) => format!("{} ({})", status.id, at_most(FEW, why)),
         None => format!("{} ({})", status.id, status.state.word()),
     }
 }
 
 /// One line of bounded length, of a text that anybody may have made.
 pub(super) fn shown(text: &str) -> String {
+    at_most(MANY, text)
+}
+
+fn at_most(letters: usize, text: &str) -> String {
     let harmless = |c: char| if c.is_control() { ' ' } else { c };
-    let mut shown: String = text.trim().chars().take(MOST_LETTERS).map(harmless).collect();
-    if text.trim().chars().nth(MOST_LETTERS).is_some() {
+    let mut shown: String = text.trim().chars().take(letters).map(harmless).collect();
+    if text.trim().chars().nth(letters).is_some() {
         shown.push('…');
     }
     shown

@@ -394,7 +394,7 @@ fn the_section_written_for_any_kind_of_chip_passes_the_check() {
 
 /// The level and the remedy of the finding about `check` that says `what`.
 #[track_caller]
-fn finding(findings: &Json, check: &str, what: &str) -> (String, String) {
+pub fn finding(findings: &Json, check: &str, what: &str) -> (String, String) {
     let is_it = |one: &&Json| one["check"] == check && one["what"].as_str().unwrap().contains(what);
     let found = findings.as_array().unwrap().iter().find(is_it);
     let found = found.unwrap_or_else(|| panic!("{check}: {what}: {findings:#}"));

@@ -20,6 +20,8 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("sedge-plugins", "plugins/builtin", &["sedge-plugin", "sedge-hal"]),
     ("sedge-virtual-pi", "deploy/virtual-pi", &["sedge-plugin", "sedge-plugins"]),
     ("sedge-faults", "deploy/faults", &[]),
+    ("sedge-token", "deploy/site/token", &["sedge-plugin"]),
+    ("sedge-site", "deploy/site", &["sedge-plugin", "sedge-sdk", "sedge-token"]),
     (
         "sedge",
         "runtime",
@@ -33,6 +35,7 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
             "sedge-plugin",
             "sedge-plugins",
             "sedge-protocol",
+            "sedge-token",
         ],
     ),
 ];
@@ -48,6 +51,8 @@ const BANNED: &[(&str, &[&str])] = &[
     ("sedge-protocol", &["tokio", "kameo", "toml"]),
     ("sedge-host", &["kameo", "rumqttc"]),
     ("sedge-sdk", &["tokio", "kameo", "toml"]),
+    ("sedge-token", &["tokio", "kameo", "toml", "rcgen", "x509-parser"]),
+    ("sedge-site", &["tokio", "kameo", "rumqttc"]),
     ("sedge-mqtt", &["kameo", "rumqttc", "toml", "linux-embedded-hal", "gpiocdev"]),
 ];
 

@@ -2,11 +2,13 @@
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sedge_config::Bus;
 use sedge_hal::{SysfsKind, scan};
 
+use super::owner::{Want, group};
 use super::{Finding, Patient, under};
 use crate::buses::device_named;
 
@@ -69,17 +71,17 @@ fn one(patient: &Patient, bus: &Bus) -> Option<Finding> {
                 ),
             }
         }
-        ("i2c", Some(device)) => opened(&name, &device, "i2c", &enable_i2c(&patient.root)),
+        ("i2c", Some(device)) => opened(patient, &name, &device, "i2c", &enable_i2c(&patient.root)),
         ("gpio", Some(device)) => {
             let remedy = "name a chip that is there (`sedge sensor scan` lists them); on a Raspberry Pi 5 with an old kernel the header is gpiochip4";
-            opened(&name, &device, "gpio", remedy)
+            opened(patient, &name, &device, "gpio", remedy)
         }
         ("spi", Some(device)) => {
             let folder = device.parent().unwrap_or(Path::new("/dev"));
             let stem = device.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let nodes = scan::nodes(folder, &format!("{stem}."));
             match nodes.first() {
-                Some(node) => opened(&name, node, "spi", ""),
+                Some(node) => opened(patient, &name, node, "spi", ""),
                 None => Finding::fail(
                     &name,
                     format!("{}.* is not there", device.display()),
@@ -99,20 +101,42 @@ fn one(patient: &Patient, bus: &Bus) -> Option<Finding> {
     })
 }
 
-/// Opens a device node and lets it go at once.
-fn opened(name: &str, device: &Path, group: &str, remedy: &str) -> Finding {
+/// Opens a device node and lets it go at once; where a service is to open it, judges whether its user may.
+fn opened(patient: &Patient, name: &str, device: &Path, group: &str, remedy: &str) -> Finding {
     let shown = device.display();
+    if let Some(owner) = patient.service.owner()
+        && let Ok(at) = std::fs::metadata(device)
+        && !owner.may(&at, Want::ReadWrite)
+    {
+        let remedy = if at.gid() == 0 {
+            "`sudo udevadm control --reload && sudo udevadm trigger`: a rule gives it to its group, and root has it still".into()
+        } else if self::group(&patient.root, group).is_none_or(|gid| gid != at.gid()) {
+            format!(
+                "it belongs to another group than `{group}`: `ls -l {shown}`, and look for a rule in /etc/udev/rules.d/"
+            )
+        } else {
+            "`sudo systemd-sysusers && sudo systemctl restart sedge`".into()
+        };
+        return Finding::fail(name, format!("{shown} may not be opened by {}", patient.who()), remedy);
+    }
     match OpenOptions::new().read(true).write(true).open(device) {
         Ok(_) => Finding::ok(name, format!("{shown} can be opened")),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             Finding::fail(name, format!("{shown} is not there"), remedy)
         }
+        // Whether the service may was judged above.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && patient.service.owner().is_some() => {
+            Finding::ok(name, format!("{shown} is there for {}", patient.who()))
+        }
+        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EPERM as i32) => Finding::fail(
+            name,
+            format!("{shown} is refused by the device policy of the service or container that this runs in"),
+            format!("run this outside of it; give a container `--device {shown}`"),
+        ),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Finding::fail(
             name,
             format!("{shown} may not be opened by this user"),
-            format!(
-                "`sudo usermod -aG {group} $USER`, and log in again; for a service `SupplementaryGroups={group}`"
-            ),
+            format!("`sudo usermod -aG {group} $USER`, and log in again"),
         ),
         Err(error) => Finding::fail(name, format!("{shown} cannot be opened: {error}"), "see `dmesg`"),
     }

@@ -1,22 +1,29 @@
 //! Whether there is a config, and whether it is right.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::Finding;
 use crate::cli::Global;
 use crate::load::{Loaded, find, load};
 
+/// What to do about a config that was written for a later version.
+const NEWER: &str = "upgrade the package (`sedge version` tells what this one is), or put back the config of this version; the journal stays";
+
 pub(super) fn check(global: &Global) -> (Vec<Finding>, Option<Loaded>) {
     let Some(file) = find(global.config.as_deref()) else {
-        let remedy = "copy config/examples/node.toml to /etc/sedge/sedge.toml, or name one with -c FILE; `sedge sensor scan` writes the sensors";
+        let remedy = "`sedge init` writes one, with the sensors that are connected; or name one with -c FILE";
         return (vec![Finding::warn("config", "there is none", remedy)], None);
     };
     match load(global) {
         Ok(loaded) => (vec![judged(&loaded, &file)], Some(loaded)),
-        Err(error) => (
-            vec![Finding::fail("config", error.to_string(), "correct it, or name another with -c FILE")],
-            None,
-        ),
+        Err(error) => {
+            let denied =
+                std::fs::File::open(&file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+            let remedy =
+                if denied { "run this with `sudo`" } else { "correct it, or name another with -c FILE" };
+            (vec![Finding::fail("config", error.to_string(), remedy)], None)
+        }
     }
 }
 
@@ -38,6 +45,8 @@ fn judged(loaded: &Loaded, file: &Path) -> Finding {
             let first = loaded.diagnostics.iter().find(|d| d.severity == sedge_config::Severity::Error);
             let first = first.map(sedge_config::Diagnostic::one_line);
             let first = first.or_else(|| loaded.refused.first().cloned()).unwrap_or_default();
+            let newer = first.contains("is newer than this node");
+            let tells = if newer { NEWER.to_owned() } else { tells };
             Finding::fail("config", format!("{shown}: {}: {first}", count(errors, "mistake")), tells)
         }
     }

@@ -6,14 +6,22 @@ use nix::sys::statvfs::statvfs;
 use sedge_config::Storage;
 use sedge_plugin::Size;
 
-use super::{Finding, Patient};
+use super::{Finding, Patient, wear};
 use crate::place;
 
 /// Less than this many bytes left is little, and less than a tenth of that nothing.
 const LITTLE: u64 = 200 * 1024 * 1024;
 
+/// Where the service keeps what it keeps.
+const STATE: &str = "/var/lib/sedge";
+
 pub(super) fn check(patient: &Patient) -> Vec<Finding> {
-    let Some(folder) = place::data(patient.config.node.data.as_deref(), &patient.id) else {
+    let configured = patient.config.node.data.as_deref();
+    let folder = match (configured, patient.service.owner()) {
+        (None, Some(_)) => Some(patient.path(STATE).join(patient.id.as_str())),
+        _ => place::data(configured, &patient.id),
+    };
+    let Some(folder) = folder else {
         return vec![Finding::warn(
             "data",
             "there is no place for what plugins keep",
@@ -30,18 +38,19 @@ pub(super) fn check(patient: &Patient) -> Vec<Finding> {
             format!("{shown} is on a file system that is mounted read-only"),
             "`sudo mount -o remount,rw /`; after a power cut see `dmesg` for errors of the card; else set `data` in `[node]`",
         )
-    } else if !place::is_writable(there) {
-        Finding::fail(
-            "data",
-            format!("{shown} may not be written by this user"),
-            format!(
+    } else if !patient.may_fill(there) {
+        let remedy = match patient.service.owner() {
+            Some(owner) => format!("`sudo chown -R {0}:{0} {1}`", owner.name, there.display()),
+            None => format!(
                 "`sudo chown -R $USER {}`, run this as the user that runs the node, or set `data` in `[node]`",
                 there.display()
             ),
-        )
+        };
+        Finding::fail("data", format!("{shown} may not be written by {}", patient.who()), remedy)
     } else {
         Finding::ok("data", format!("{shown} can be written"))
     }];
+    found.extend(wear::kept(patient, there));
     if let Ok(space) = statvfs(there) {
         // Of 32 bits on some boards.
         #[allow(clippy::useless_conversion)]
@@ -67,12 +76,16 @@ fn outbox(patient: &Patient, folder: &Path, free: u64) -> Option<Finding> {
         return Some(Finding::ok("outbox", what));
     }
     let shown = folder.display();
-    if folder.exists() && !place::is_writable(folder) {
-        return Some(Finding::fail(
-            "outbox",
-            format!("{shown} may not be written by this user: readings would be kept in memory alone"),
-            "run this as the user that runs the node; if that is you, see who owns the folder",
-        ));
+    if folder.exists() && !patient.may_fill(folder) {
+        let remedy = match patient.service.owner() {
+            Some(owner) => format!("`sudo chown -R {0}:{0} {shown}`", owner.name),
+            None => "run this as the user that runs the node; if that is you, see who owns the folder".into(),
+        };
+        let what = format!(
+            "{shown} may not be written by {}: readings would be kept in memory alone",
+            patient.who()
+        );
+        return Some(Finding::fail("outbox", what, remedy));
     }
     let files = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     let used: u64 = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
@@ -94,12 +107,6 @@ fn outbox(patient: &Patient, folder: &Path, free: u64) -> Option<Finding> {
 
 /// Whether the file system that a folder is on is mounted so: the mount with the longest path above it, of those the last.
 fn is_read_only(patient: &Patient, folder: &Path) -> bool {
-    let mounts = patient.text("/proc/mounts").unwrap_or_default();
-    let mount = |line: &str| {
-        let mut words = line.split(' ').skip(1);
-        let (at, options) = (words.next()?.replace("\\040", " "), words.nth(1)?);
-        let depth = Path::new(&at).components().count();
-        folder.starts_with(&at).then(|| (depth, options.split(',').any(|option| option == "ro")))
-    };
-    mounts.lines().filter_map(mount).max_by_key(|(depth, _)| *depth).is_some_and(|(_, read_only)| read_only)
+    wear::mount(patient, folder)
+        .is_some_and(|(_, _, options)| options.split(',').any(|option| option == "ro"))
 }

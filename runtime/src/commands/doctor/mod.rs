@@ -2,6 +2,8 @@
 //!
 //! It changes nothing. Every check has a deadline; they run side by side, so that all of it takes a few seconds whatever
 //! hangs. What is read of the system is read below a root, which a test gives.
+//!
+//! Where the package's service has the config, what is judged is what the service may do, whoever runs the doctor.
 
 mod board;
 mod broker;
@@ -11,7 +13,10 @@ mod config;
 mod data;
 mod gpio;
 mod node;
+mod owner;
 mod sensors;
+mod service;
+mod wear;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -92,6 +97,8 @@ pub(crate) struct Patient {
     config: Config,
     /// The node's id.
     id: Id,
+    /// The service that has the config.
+    service: owner::Service,
 }
 
 impl Patient {
@@ -120,7 +127,8 @@ fn under(root: &Path, path: &Path) -> PathBuf {
 pub async fn doctor(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
     let (mut findings, loaded) = config::check(global);
     let patient = Arc::new(patient(global, args, loaded));
-    let sync: [(&str, Check); 8] = [
+    let sync: [(&str, Check); 10] = [
+        ("service", service::check),
         ("buses", buses::check),
         ("gpio", gpio::check),
         ("clock", clock::check),
@@ -129,6 +137,7 @@ pub async fn doctor(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
         ("disk", data::check),
         ("i2c", buses::clocks),
         ("kernel", buses::folders),
+        ("log", wear::log),
     ];
     let sync = sync.map(|(name, check)| {
         let patient = patient.clone();
@@ -143,15 +152,19 @@ pub async fn doctor(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
             }
         }
     });
-    let [buses, gpio, clock, power, memory, disk, speed, folders] = sync;
+    let [service, buses, gpio, clock, power, memory, disk, speed, folders, log] = sync;
     let there = node::find(&patient).await;
     let sensors = sensors::check(&patient, there.as_ref());
     let broker = broker::check(global, &patient, there.as_ref());
     let node = node::check(&patient, there.as_ref());
-    let all = tokio::join!(buses, speed, folders, sensors, gpio, clock, power, memory, disk, broker);
-    let (buses, speed, folders, sensors, gpio, clock, power, memory, disk, broker) = all;
-    findings
-        .extend([buses, speed, folders, sensors, gpio, clock, power, memory, disk, broker, node].concat());
+    let all =
+        tokio::join!(service, buses, speed, folders, sensors, gpio, clock, power, memory, disk, log, broker);
+    let (service, buses, speed, folders, sensors, gpio, clock, power, memory, disk, log, broker) = all;
+    let name = node::name(&patient);
+    findings.extend(
+        [service, name, buses, speed, folders, sensors, gpio, clock, power, memory, disk, log, broker, node]
+            .concat(),
+    );
     print(global, &findings)?;
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     if failed { Err(Failure::FailedShown) } else { Ok(()) }
@@ -163,7 +176,8 @@ fn patient(global: &Global, args: &DoctorArgs, loaded: Option<Loaded>) -> Patien
     let config = loaded.and_then(|loaded| loaded.config).unwrap_or_default();
     let named = global.node.as_deref().and_then(|node| Id::new(node).ok());
     let id = named.or_else(|| config.node.id.clone()).unwrap_or_else(host_id);
-    Patient { root: args.root.clone(), file, folder, config, id }
+    let service = owner::Service::of(&args.root, file.as_deref());
+    Patient { root: args.root.clone(), file, folder, config, id, service }
 }
 
 fn late(check: &str, remedy: &str) -> Finding {

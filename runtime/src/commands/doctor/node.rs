@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use super::{DEADLINE, Finding, Patient, late};
 use crate::control::{self, Ask, Local};
 use crate::exit::Failure;
+use crate::identity;
 
 /// States in which a plugin is as it should be.
 const WELL: [State; 5] =
@@ -41,6 +42,23 @@ pub(super) async fn find(patient: &Patient) -> Option<There> {
         Some(_) => None,
     };
     Some(There { id: node.node(), plugins, outbox: outbox.unwrap_or_default(), trouble })
+}
+
+/// Whether the id is the one of every new board.
+pub(super) fn name(patient: &Patient) -> Vec<Finding> {
+    let host = identity::host_name(&patient.root);
+    if patient.config.node.id.is_some() || patient.file.is_none() || !identity::is_generic(&host) {
+        return Vec::new();
+    }
+    let fresh = identity::fresh_id(&patient.root);
+    vec![Finding::warn(
+        "id",
+        format!(
+            "the config has no id, so the node is called `{}`, as other new boards are; of one id the broker keeps one",
+            patient.id
+        ),
+        format!("write `id = \"{fresh}\"` or another into `[node]`, as `sedge init` does"),
+    )]
 }
 
 pub(super) fn check(patient: &Patient, node: Option<&There>) -> Vec<Finding> {

@@ -64,7 +64,7 @@ pub async fn init(global: &Global, args: &InitArgs) -> Result<(), Failure> {
         target.is_free(args.force)?;
     }
     // What is laid over the main file, such as that of `sedge node join`, need not be said again.
-    let others = load_as(&target.file, String::new(), &[])?;
+    let others = load_as(&target.file, String::new())?;
     let mut wishes = wishes(global, args)?;
     let Fresh { id, reason } = fresh(&args.root);
     let mut board = board(global, args, &target).await?;
@@ -95,7 +95,7 @@ pub async fn init(global: &Global, args: &InitArgs) -> Result<(), Failure> {
         file: &target.file,
     };
     let text = text::text(&plan, &board, Names::of(&others.effective));
-    let loaded = load_as(&target.file, text.clone(), &[])?;
+    let loaded = load_as(&target.file, text.clone())?;
     if args.dry_run {
         return shown(global, &target, &id, &board, &text);
     }
@@ -208,7 +208,7 @@ async fn board(global: &Global, args: &InitArgs, target: &Target) -> Result<Boar
     };
     // A scan would spoil what a node reads, and the config that says where that is will be replaced.
     let old = std::fs::read_to_string(&target.file).ok();
-    let old = old.and_then(|text| load_as(&target.file, text, &[]).ok()?.config);
+    let old = old.and_then(|text| load_as(&target.file, text).ok()?.config);
     let read = old.iter().flat_map(|config| &config.sensors).map(|sensor| sensor.id.to_string());
     let read: Vec<String> =
         read.filter(|id| running.as_ref().is_some_and(|node| node.reads.contains(id))).collect();

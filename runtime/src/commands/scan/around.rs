@@ -57,7 +57,7 @@ pub async fn around(file: &Path, root: &Path, running: Option<&Running>) -> Resu
     let dev = root.join("dev");
     let mut around =
         Around { spi: scan::nodes(&dev, "spidev"), chips: scan::gpio_chips(&dev), ..Around::default() };
-    let known = load_as(file, String::new(), &[])?.config.unwrap_or_default();
+    let known = load_as(file, String::new())?.config.unwrap_or_default();
     let is_known = |node: &PathBuf| known.buses.iter().any(|bus| device_named(bus).as_ref() == Some(node));
     let (mut sections, mut foreign) = (String::new(), Vec::new());
     for node in scan::nodes(&dev, "i2c-").into_iter().filter(|node| !is_known(node)) {
@@ -76,7 +76,7 @@ pub async fn around(file: &Path, root: &Path, running: Option<&Running>) -> Resu
             foreign[0]
         ));
     }
-    let loaded = load_as(file, sections, &[])?;
+    let loaded = load_as(file, sections)?;
     let folder = loaded.folder();
     let hardware = Hardware::open(loaded.config.unwrap_or_default(), folder);
     around.looks = look(&hardware, None, running, root, true, &mut around.notes).await;

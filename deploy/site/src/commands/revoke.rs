@@ -1,0 +1,59 @@
+//! `sedge site revoke`, `forget` and `revoke-token`: who is not to come back.
+
+use sedge_plugin::Id;
+use sedge_token::{Purpose, Token};
+
+use super::{Failure, at, now_ms, opened, tell_broker};
+use crate::cli::say;
+use crate::places::Places;
+
+/// Shuts a node or an operator out; with `forget` the name is free again.
+pub fn revoke(places: &Places, id: &Id, forget: bool) -> Result<(), Failure> {
+    let (mut open, authority) = opened(places)?;
+    let ledger = &mut open.ledger;
+    if ledger.site.registrar.as_ref() == Some(id) && !forget {
+        let text = format!("`{id}` is the registrar itself; without it no board joins");
+        return Err(Failure::Usage(text));
+    }
+    let node = ledger.nodes.get_mut(id).map(|row| (&mut row.serial, &mut row.revoked));
+    let person = ledger.people.get_mut(id).map(|row| (&mut row.serial, &mut row.revoked));
+    let (serial, revoked) = node.or(person).ok_or_else(|| {
+        Failure::Failed(format!("nobody is called `{id}` here; `sedge site list` says who there is"))
+    })?;
+    *revoked = true;
+    let serial = serial.clone();
+    ledger.revoke(&serial);
+    if forget {
+        ledger.nodes.remove(id);
+        ledger.people.remove(id);
+    }
+    open.save().map_err(at(places.state().display()))?;
+    let what = if forget { "forgotten" } else { "shut out" };
+    open.log(now_ms(), what, id.as_str(), &serial).map_err(at(places.state().display()))?;
+    tell_broker(places, &open, &authority)?;
+    say(format_args!("`{id}` is {what}. What it left at the broker goes with: sedge node decommission {id}"));
+    Ok(())
+}
+
+/// Shuts a token out.
+pub fn revoke_token(places: &Places, text: &str) -> Result<(), Failure> {
+    let (mut open, authority) = opened(places)?;
+    let name = match Token::parse(text) {
+        Ok(Token { purpose: Purpose::Join { secret, .. }, .. }) => secret.kept().name(),
+        Ok(Token { purpose: Purpose::Node { id }, .. }) => {
+            return Err(Failure::Usage(format!("that token is `{id}` itself: sedge site revoke {id}")));
+        }
+        Err(_) => text.trim().to_owned(),
+    };
+    let token = open.ledger.tokens.get_mut(&name).ok_or_else(|| {
+        Failure::Failed("this site knows no such token; `sedge site list` says which there are".into())
+    })?;
+    token.revoked = true;
+    let serial = token.serial.clone();
+    open.ledger.revoke(&serial);
+    open.save().map_err(at(places.state().display()))?;
+    open.log(now_ms(), "token revoked", &name, &serial).map_err(at(places.state().display()))?;
+    tell_broker(places, &open, &authority)?;
+    say(format_args!("Token {name} is shut out. Boards that joined with it stay."));
+    Ok(())
+}
