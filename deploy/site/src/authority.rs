@@ -4,6 +4,8 @@
 //! - The list of revoked certificates is good from 1970 on and for ever: one that had run out would lock everybody out.
 //! - An authority that was made elsewhere (openssl) does as well: one self-signed certificate with its key in PKCS #8.
 
+use std::time::Duration;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
@@ -18,6 +20,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 const AUTHORITY_YEARS: i32 = 20;
 /// How long all else does.
 const YEARS: i32 = 10;
+/// How long the broker takes a token's certificate after the token has ended: the registrar says why not, a broker cannot.
+const GRACE: Duration = Duration::from_secs(24 * 3600);
 /// The earliest year that a clock is believed to be in.
 const EARLIEST_YEAR: i32 = 2026;
 
@@ -130,7 +134,22 @@ impl Authority {
 
     /// For whoever has the private half of this key, under that name.
     pub fn client(&self, name: &str, point: &[u8], now_ms: Option<i64>) -> Result<Signed, AuthorityError> {
+        self.client_until(name, point, now_ms, None)
+    }
+
+    /// The same, for a token: what may be thrown away after its end must not open the broker's door for ten years.
+    pub fn client_until(
+        &self,
+        name: &str,
+        point: &[u8],
+        now_ms: Option<i64>,
+        end_ms: Option<i64>,
+    ) -> Result<Signed, AuthorityError> {
         let (mut params, serial) = params(name, YEARS, now_ms)?;
+        if let Some(end) = end_ms.and_then(|end| u64::try_from(end).ok()) {
+            let end = date_time_ymd(1970, 1, 1) + Duration::from_secs(end / 1000) + GRACE;
+            params.not_after = params.not_after.min(end);
+        }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let der = params.signed_by(&Point(point), &self.issuer)?.der().to_vec();
         Ok(Signed { der, serial })

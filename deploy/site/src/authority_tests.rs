@@ -129,3 +129,23 @@ fn what_is_no_authority_is_refused_with_the_reason() {
     let (leaf, leaf_key) = authority.server(&["x".into()], None).unwrap();
     assert!(why(&leaf.pem(), &leaf_key).contains("does not let it sign"), "{}", why(&leaf.pem(), &leaf_key));
 }
+
+/// Who has an old token can still read it, and nobody can say any more which certificate is in it.
+#[test]
+fn a_tokens_certificate_ends_a_day_after_the_token() {
+    let dir = Dir::new("token");
+    let (ca, key) = Authority::generate("broker.local", None).unwrap();
+    let authority = Authority::load(&ca, &key).unwrap();
+    let list = authority.revoked(&[], 0).unwrap();
+    let end = 1_795_000_000;
+    let key = NodeKey::generate().unwrap();
+    let token = authority.client_until("join", key.public(), Some(0), Some(end * 1000)).unwrap();
+    let (ca, list, file) =
+        (dir.file("ca.crt", &ca), dir.file("ca.crl", &list), dir.file("x.crt", &token.pem()));
+    for (at, counts) in [(1000, true), (end + 80_000, true), (end + 90_000, false)] {
+        let at = at.to_string();
+        let early = ["verify", "-x509_strict", "-attime", &at, "-purpose", "sslclient"];
+        let said = openssl(&[&early[..], &["-CAfile", &ca, "-CRLfile", &list, "-crl_check", &file]].concat());
+        assert!(said.is_none_or(|(good, _)| good == counts), "{at}");
+    }
+}

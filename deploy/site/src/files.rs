@@ -93,8 +93,13 @@ pub fn folder(folder: &Path, mode: u32, owner: Owner) -> io::Result<()> {
 
 /// Reads a text that should be small.
 pub fn read(file: &Path) -> io::Result<String> {
+    read_of(file, MOST_BYTES)
+}
+
+/// The same, with so many bytes at most.
+pub fn read_of(file: &Path, most: u64) -> io::Result<String> {
     let at = fs::metadata(file)?;
-    if !at.is_file() || at.len() > MOST_BYTES {
+    if !at.is_file() || at.len() > most {
         return Err(io::Error::other("not a file of a size that it should have"));
     }
     fs::read_to_string(file)

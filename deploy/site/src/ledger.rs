@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::libc;
 use sedge_plugin::Id;
 use sedge_plugin::clock::rfc3339;
 use sedge_token::{Facts, KeptSecret};
@@ -25,6 +26,8 @@ pub const MOST_NODES: usize = 2000;
 pub const MOST_TOKENS: usize = 500;
 /// People and programs.
 pub const MOST_PEOPLE: usize = 500;
+/// Bytes of the ledger: all nodes with all facts in letters of four bytes, twice. One that cannot be read revokes nobody.
+const MOST_LEDGER: u64 = 96 * 1024 * 1024;
 /// Bytes of the log, before it is laid aside.
 const MOST_LOG: u64 = 1024 * 1024;
 
@@ -142,9 +145,9 @@ impl Open {
         if !lock.exists() {
             files::write_as_folder(&lock, b"", 0o600)?;
         }
-        let file = OpenOptions::new().write(true).open(&lock)?;
+        let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(&lock)?;
         let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| io::Error::from(error))?;
-        let ledger = match files::read(&folder.join("ledger.json")) {
+        let ledger = match files::read_of(&folder.join("ledger.json"), MOST_LEDGER) {
             Ok(text) => serde_json::from_str(&text).map_err(|error| {
                 io::Error::other(format!("{}: {error}", folder.join("ledger.json").display()))
             })?,
@@ -169,7 +172,9 @@ impl Open {
         if !file.exists() {
             files::write_as_folder(&file, b"", 0o640)?;
         }
-        let mut out = OpenOptions::new().append(true).mode(0o640).open(&file)?;
+        // The folder is the service's, and whoever writes here may be root: not where a link leads.
+        let mut out =
+            OpenOptions::new().append(true).mode(0o640).custom_flags(libc::O_NOFOLLOW).open(&file)?;
         let line = json!({ "ts": now_ms.map(rfc3339), "what": what, "about": about, "text": text });
         writeln!(out, "{line}")
     }

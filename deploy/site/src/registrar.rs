@@ -103,7 +103,8 @@ impl Tools for Registrar {
             }
         };
         if let Ok(kind) = Name::new(kind) {
-            let data = json!({ "id": request.id, "facts": request.facts });
+            // Not what it tells of itself: that may be more than an event takes, and then nobody would hear of it.
+            let data = json!({ "id": request.id });
             self.ctx.publish::<topics::EventRaised>(Event { kind, severity, text, data }).await;
         }
         result

@@ -8,6 +8,7 @@ use sedge_plugin::Id;
 use sedge_token::{NodeKey, PLUGIN, pem};
 
 use super::{Failure, at, now_ms, restart};
+use crate::admission::RESERVED;
 use crate::authority::Authority;
 use crate::cli::{InitArgs, say};
 use crate::files::{self, Owner};
@@ -40,10 +41,9 @@ pub fn init(places: &Places, args: &InitArgs) -> Result<(), Failure> {
         goes_together(places, port)?;
     }
     let authority = authority(places, args, &open)?;
-    open.save().map_err(at(places.state().display()))?;
     let broker = Broker::at(places, !args.no_mosquitto);
     let mut changed = false;
-    if before.hosts != open.ledger.site.hosts || !broker.certificate().exists() {
+    if before.hosts != open.ledger.site.hosts || !broker.certificate().exists() || is_torn(&broker) {
         let (certificate, key) = authority.server(&open.ledger.site.hosts, now_ms())?;
         let wrong = || at(broker.folder.display());
         broker.keep("server.key", &key, 0o600).map_err(wrong())?;
@@ -53,6 +53,8 @@ pub fn init(places: &Places, args: &InitArgs) -> Result<(), Failure> {
             open.ledger.site.hosts.join(", ")
         ));
     }
+    // Only now: after a power cut before this the hosts are still new ones, and the certificate is made again.
+    open.save().map_err(at(places.state().display()))?;
     let wrong = || at(broker.folder.display());
     changed |= broker.keep("ca.crt", &pem::encode("CERTIFICATE", &authority.der), 0o644).map_err(wrong())?;
     changed |= broker.keep_rules(&open.ledger, &authority)?;
@@ -61,11 +63,21 @@ pub fn init(places: &Places, args: &InitArgs) -> Result<(), Failure> {
         say(format_args!("The broker's files: {} and {}/", broker.config.display(), broker.folder.display()));
     }
     let node = own_node(places, &mut open, &authority)?;
+    // Its former certificate may have come onto the list.
+    changed |= broker.keep_rules(&open.ledger, &authority)?;
     drop(open);
     restart(places, "mosquitto", changed && !args.no_mosquitto, !args.no_restart);
     restart(places, "sedge", node, !args.no_restart);
     say("The site is ready. A token for forty boards: sedge site token --uses 40");
     Ok(())
+}
+
+/// Whether a power cut has left a new key beside an old certificate: Mosquitto would not start. A key of another kind is somebody's own.
+fn is_torn(broker: &Broker) -> bool {
+    let read = |name: &str| files::read(&broker.folder.join(name)).unwrap_or_default();
+    let certificate = pem::decode("CERTIFICATE", &read("server.crt"));
+    let key = NodeKey::from_pem(&read("server.key"));
+    matches!((key, certificate), (Ok(key), Some(certificate)) if !key.is_in(&certificate))
 }
 
 fn is_host(host: &str) -> Result<(), Failure> {
@@ -107,7 +119,13 @@ fn settle(open: &mut Open, args: &InitArgs) -> Result<(), Failure> {
         }
         (Some(_), _) => Ok(()),
         (None, asked) => {
-            site.registrar = Some(asked.clone().unwrap_or_else(host_id));
+            let id = asked.clone().unwrap_or_else(host_id);
+            if RESERVED.contains(&id.as_str()) {
+                return Err(Failure::Usage(format!(
+                    "`{id}` is no name for the registrar: the broker's rules have a use for it; name another with --id"
+                )));
+            }
+            site.registrar = Some(id);
             Ok(())
         }
     }

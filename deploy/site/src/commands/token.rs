@@ -31,17 +31,18 @@ pub fn token(places: &Places, args: &TokenArgs, json: bool) -> Result<(), Failur
         return Err(Failure::Failed(format!("{MOST_TOKENS} tokens are there, and no more are kept")));
     }
     let (secret, key) = (JoinSecret::generate()?, NodeKey::generate()?);
-    let certificate = authority.client(JOINING, key.public(), Some(now))?;
+    let valid = i64::try_from(args.valid.as_millis()).unwrap_or(i64::MAX);
+    let end = now.saturating_add(valid);
+    let certificate = authority.client_until(JOINING, key.public(), Some(now), Some(end))?;
     let kept = secret.kept();
     let name = kept.name();
-    let valid = i64::try_from(args.valid.as_millis()).unwrap_or(i64::MAX);
     let row = TokenRow {
         kept,
         serial: certificate.serial,
         group: args.group.clone(),
         uses: args.uses,
         used: 0,
-        expires_ms: now.saturating_add(valid),
+        expires_ms: end,
         revoked: false,
     };
     let until = rfc3339(row.expires_ms);
@@ -87,7 +88,8 @@ pub fn add(places: &Places, id: &Id, group: Option<&Id>, json: bool) -> Result<(
 
 fn told(hosts: &[String], token: &Token, name: &str, json: bool) {
     let host = hosts.first().map_or("BROKER", String::as_str);
-    complain(format_args!("    sudo sedge node join {host} --token …\n"));
+    // In a file: arguments are for everybody on the board to see, and stay in the shell's history.
+    complain(format_args!("    sudo sedge node join {host} --token-file FILE\n"));
     match json {
         true => say(json!({ "name": name, "token": token.to_text(), "host": host })),
         false => say(token.to_text()),

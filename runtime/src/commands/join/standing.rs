@@ -122,7 +122,12 @@ impl Standing {
             let folder = self.folder.join(name);
             let made = match folder.is_dir() {
                 true => Ok(()),
-                false => DirBuilder::new().recursive(true).mode(mode).create(&folder),
+                // The mode once more: root's umask may be 077, and the service is not root.
+                false => DirBuilder::new()
+                    .recursive(true)
+                    .mode(mode)
+                    .create(&folder)
+                    .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(mode))),
             };
             made.map_err(|error| failed(&folder, &error))?;
         }
