@@ -32,6 +32,8 @@ const MUXES: RangeInclusive<u8> = 0x70..=0x77;
 const PINS: [RangeInclusive<u8>; 2] = [0x20..=0x27, 0x38..=0x3F];
 /// Where chips are that take a second byte for data: small EEPROMs, an MCP4725.
 const STORES: [RangeInclusive<u8>; 2] = [0x50..=0x57, 0x60..=0x67];
+/// Where EEPROMs are: what is written there stays.
+const EEPROMS: RangeInclusive<u8> = 0x50..=0x57;
 /// From so many transfers that time out on, that is the bus's doing or its adapter's way, and not a device's.
 const HELD_FROM: usize = 8;
 
@@ -63,6 +65,13 @@ pub struct Found {
     pub possible: Vec<&'static SensorKind>,
     /// It behaves as a TCA9548A does.
     pub multiplexer: bool,
+}
+
+impl Found {
+    /// Whether a driver that writes could spoil what is there for good: it may be an EEPROM, as on every board with an id.
+    pub fn may_store(&self) -> bool {
+        self.certain.is_empty() && EEPROMS.contains(&self.address)
+    }
 }
 
 /// How far an address may be asked.

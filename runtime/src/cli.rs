@@ -411,7 +411,7 @@ pub struct InitArgs {
     /// Do not look for buses and sensors
     #[arg(long)]
     pub no_scan: bool,
-    /// Take sensors too that were only guessed by their address
+    /// Take sensors too that were only guessed by their address, but where an EEPROM may be
     #[arg(long, conflicts_with = "no_scan")]
     pub guesses: bool,
     /// Do not ask

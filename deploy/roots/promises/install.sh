@@ -5,6 +5,7 @@
 promises_install() { # DEB
     deb=$1
     promise "\`apt install ./${deb##*/}\` ends well, asks nothing" installs
+    [ "$package" != armv6 ] || promise "the CPU is an ARMv6: Debian's own ARMv7 program dies on it, the node runs" cpu_is_armv6
     promise "the service is enabled and runs, before anybody has written a config" runs_at_once
     promise "the node reads this machine at once" reads_itself
     promise "with a broker in the config and a reload, readings arrive there" readings_arrive
@@ -26,7 +27,41 @@ promises_install() { # DEB
     promise "it comes back by itself after a boot; no reading is lost" survives_reboot
 }
 
+# Where no systemd can run: what is left is that it installs, and that the node runs there as its user.
+promises_without_systemd() { # DEB
+    deb=$1
+    promise "\`apt install ./${deb##*/}\` ends well, where no systemd runs" installs_in_chroot
+    promise "the node runs as its user, and readings arrive" runs_in_chroot
+}
+in_chroot() {
+    nsenter --net="/run/netns/$node" chroot "$SEDGE_ROOTS/$node/root" \
+        /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
+}
+installs_in_chroot() {
+    root_copy "$node" "$deb" /root/
+    in_chroot apt-get install -qqy "/root/${deb##*/}"
+    is "$(in_chroot dpkg-query -W -f '${db:Status-Abbrev}' sedge)" "ii "
+}
+runs_in_chroot() {
+    local pid status=0
+    node_config
+    printf '[node]\nid = "%s"\n' "$node" > "$SEDGE_ROOTS/$node/root/etc/sedge/conf.d/40-id.toml"
+    mount -t proc proc "$SEDGE_ROOTS/$node/root/proc"
+    in_chroot install -d -o sedge -g sedge -m 750 /var/lib/sedge
+    in_chroot sh -c 'echo $$ > /run/sedge.pid
+        exec setpriv --reuid sedge --regid sedge --init-groups /usr/bin/sedge run --config /etc/sedge/sedge.toml' &
+    pid=$!
+    readings_go_on || status=1
+    kill "$(cat "$SEDGE_ROOTS/$node/root/run/sedge.pid")"
+    wait "$pid" || status=1
+    return "$status"
+}
+
 installs() { install_deb "$deb"; is "$(in_root dpkg-query -W -f '${db:Status-Abbrev}' sedge)" "ii "; }
+cpu_is_armv6() {
+    in_root env QEMU_CPU=arm1176 /usr/bin/sedge version
+    ! in_root env QEMU_CPU=arm1176 /usr/bin/uname -m
+}
 runs_at_once() { becomes active; is "$(in_root systemctl is-enabled sedge)" enabled; }
 reads_itself() { until_ 60 reading_of_system; sedge readings last --json; }
 reading_of_system() { has "$(sedge readings last --json)" cpu; }

@@ -186,7 +186,7 @@ mod tests {
 
     /// The first finding, for these values of a service that is well otherwise.
     fn told(changes: &[(&str, &str)]) -> (Level, String) {
-        let mut all = vec![
+        let mut all = [
             ("LoadState", "loaded"),
             ("ActiveState", "active"),
             ("SubState", "running"),

@@ -123,7 +123,7 @@ impl<R: BufRead, W: Write, S: Fn(&mut R) -> Result<String, Stopped>> Asker<R, W,
         for (number, item) in board.items.iter().enumerate() {
             self.tell(&format!("  {}  {}", number + 1, item.title));
         }
-        let sure = board.items.iter().enumerate().filter(|(_, item)| item.certain || guesses);
+        let sure = board.items.iter().enumerate().filter(|(_, item)| item.is_usual(guesses));
         let sure: Vec<String> = sure.map(|(number, _)| (number + 1).to_string()).collect();
         let usual = match sure.len() {
             0 => "none".into(),

@@ -18,6 +18,15 @@ pub(super) struct Item {
     pub(super) certain: bool,
     /// Whether it goes in.
     pub(super) chosen: bool,
+    /// It is left alone though guesses are wanted.
+    pub(super) spared: bool,
+}
+
+impl Item {
+    /// Whether it goes in where nobody says otherwise.
+    pub(super) fn is_usual(&self, guesses: bool) -> bool {
+        self.certain || (guesses && !self.spared)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,6 +81,7 @@ impl Board {
                         title: format!("{} at {:#04x} on {}", named(found), found.address, bus.place),
                         certain: found.multiplexer || found.certain.len() == 1,
                         chosen: false,
+                        spared: found.may_store(),
                     }));
                 }
             }
@@ -86,6 +96,7 @@ impl Board {
                         title: format!("{} {} on {}", device.kinds[0].kind, device.address, device.class),
                         certain: true,
                         chosen: false,
+                        spared: false,
                     }));
                 }
             }
@@ -96,7 +107,7 @@ impl Board {
 
     /// Takes what is sure, and what is guessed as well where it is wanted.
     pub(super) fn choose_certain(&mut self, guesses: bool) {
-        self.items.iter_mut().for_each(|item| item.chosen = item.certain || guesses);
+        self.items.iter_mut().for_each(|item| item.chosen = item.is_usual(guesses));
         let left = self.items.iter().filter(|item| !item.chosen).count();
         if left > 0 {
             self.notes.push(format!(

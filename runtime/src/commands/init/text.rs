@@ -184,16 +184,16 @@ fn found(text: &mut String, plan: &Plan<'_>, board: &Board, names: &mut Names) {
 fn nothing(text: &mut String, plan: &Plan<'_>, board: &Board) {
     let bus = board.around.looks.iter().find(|look| !look.configured);
     let why = match (&board.no_i2c, bus) {
-        _ if !board.seen => "Nobody looked for sensors".to_owned(),
-        (Some(remedy), _) => format!("There is no I2C bus yet: {remedy}. And no sensor was found"),
-        (None, Some(look)) => format!("No sensor was found, on {} neither", look.place),
-        (None, None) => "No sensor was found that is not in another file already".into(),
+        _ if !board.seen => "Nobody looked for sensors.".to_owned(),
+        (Some(remedy), _) => format!("No sensor was found.\n# There is no I2C bus yet: {remedy}."),
+        (None, Some(look)) => format!("No sensor was found, on {} neither.", look.place),
+        (None, None) => "No sensor was found that is not in another file already.".into(),
     };
     let name = bus.map_or("i2c-1", |look| look.bus.as_str());
     let _ = write!(
         text,
-        "\n# ---- {why}. Connect one, and `sedge sensor scan` prints the\n\
-         # sections for it. By hand it is this (`sedge sensor kinds` lists what `kind` there is):\n\n{}",
+        "\n# ---- {why}\n# Connect one, and `sedge sensor scan` prints the sections for it. By hand it is this\n\
+         # (`sedge sensor kinds` lists what `kind` there is):\n\n{}",
         off(&format!(
             "{}\n[sensor.kitchen]\nkind = \"bme280\"\nbus = \"{name}\"\naddress = 0x76\nevery = \"{}\"",
             example::bus_section(name, "i2c"),

@@ -122,14 +122,15 @@ class BySedge:
         config = os.path.join(folder, "watch.toml")
         mqtt = {"url": args.broker, "base": args.base, "username": args.username, "password_file": args.password_file,
                 "ca_file": args.ca_file, "cert_file": args.cert_file, "key_file": args.key_file}
+        # A relative path would be meant from where the config lies.
+        mqtt = {key: os.path.abspath(text) if text and key.endswith("_file") else text for key, text in mqtt.items()}
         with open(config, "w") as file:
             file.write("[mqtt]\n" + "".join(f"{key} = {json.dumps(text)}\n" for key, text in mqtt.items() if text))
         self.sedge, self.node = ["sedge", "--config", config, "--json", "--timeout", "10s"], args.node
-        self.tail = Lines([*self.sedge, "readings", "tail", f"{args.node}/+"], cwd=folder)
-        self.folder = folder
+        self.tail = Lines([*self.sedge, "readings", "tail", f"{args.node}/+"])
 
     def look(self, seen, seconds):
-        done = subprocess.run([*self.sedge, "node", "info", self.node], capture_output=True, text=True, cwd=self.folder)
+        done = subprocess.run([*self.sedge, "node", "info", self.node], capture_output=True, text=True)
         if done.returncode == 0:
             told = json.loads(done.stdout)
             seen.status, seen.info = told.get("status"), told.get("info") or {}
@@ -275,7 +276,7 @@ def main():
             else:
                 told = now(source, Seen()) if args.now else well(source, Seen(), args)
         except (Unreachable, OSError, subprocess.CalledProcessError) as error:
-            print(json.dumps({"well": False, "why": [f"the broker {args.broker} cannot be asked: {error}"]}))
+            print(json.dumps({"well": False, "why": [f"the broker {args.broker} does not answer as it should: {error}"]}))
             return 0 if args.report else 75
         finally:
             if source:
