@@ -151,7 +151,7 @@ impl Asking<'_> {
                 )));
             }
             if told != why {
-                crate::show::complain(format_args!("{why}; trying again"));
+                crate::show::complain(format_args!("{}; trying again", why.trim_end_matches("; try again")));
                 told = why;
             }
             tokio::time::sleep_until(next).await;
