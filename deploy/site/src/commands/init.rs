@@ -1,6 +1,7 @@
 //! `sedge site init`: all of a site on the broker machine. What is there stays as it is, so it may be run again: with other hosts
 //! the broker gets another certificate, and what is missing is made.
 
+use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -222,12 +223,17 @@ fn own_node(places: &Places, open: &mut Open, authority: &Authority) -> Result<b
         open.save().map_err(at(places.state().display()))?;
     }
     changed |= keep(&ca_file, &pem::encode("CERTIFICATE", &authority.der), 0o644)?;
+    let client = fs::read_to_string(&key_file)
+        .ok()
+        .and_then(|text| NodeKey::from_pem(&text).ok())
+        .map(|key| format!("client_id = \"{}\"\n", key.client_id(id.as_str())))
+        .unwrap_or_default();
     let (here, port) = (places.is_this_machine(), open.ledger.site.port);
     let key = if here { "credential:mqtt-key".to_owned() } else { key_file.display().to_string() };
     let root = if here { String::new() } else { format!("root = \"{}\"\n", sedge.join("../..").display()) };
     let text = format!(
         "# Written by `sedge site init`, which writes it anew. This machine's node is the registrar of the site.\n\
-         [node]\nid = \"{id}\"\n\n[mqtt]\nusername = \"{id}\"\nurl = \"mqtts://localhost:{port}\"\nca_file = \"{}\"\ncert_file = \"{}\"\nkey_file = \"{key}\"\n\n\
+         [node]\nid = \"{id}\"\n\n[mqtt]\nusername = \"{id}\"\n{client}url = \"mqtts://localhost:{port}\"\nca_file = \"{}\"\ncert_file = \"{}\"\nkey_file = \"{key}\"\n\n\
          [plugin.{PLUGIN}]\n{root}",
         ca_file.display(),
         cert_file.display(),

@@ -1,5 +1,6 @@
 //! The key pair of a node: made on the board, and never anywhere else.
 
+use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
@@ -51,6 +52,15 @@ impl NodeKey {
     #[must_use]
     pub fn is_in(&self, certificate: &[u8]) -> bool {
         certificate.windows(self.public().len()).any(|part| part == self.public())
+    }
+
+    /// The client id of its node at the broker: the same each time, and nobody without the key knows it. Whoever connects with
+    /// another's client id throws that one off.
+    #[must_use]
+    pub fn client_id(&self, node: &str) -> String {
+        let hash = digest(&SHA256, &[b"client id ", self.der.as_slice()].concat());
+        let part: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        format!("sedge-{node}-{part}")
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {

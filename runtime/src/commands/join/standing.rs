@@ -195,7 +195,7 @@ impl Standing {
         let gone = self.given_before(&folder)?.into_iter().filter(|file| !changes.contains_key(file));
         let gone: Vec<PathBuf> = gone.collect();
         changes.extend(gone.iter().map(|file| (file.clone(), None)));
-        let last = self.site_text(broker, id);
+        let last = self.site_text(broker, id, &key.client_id(id.as_str()));
         changes.insert(self.site_file(), Some(last.clone()));
         files.push((self.site_file(), last, OPEN));
         Ok(Plan { changes, files, gone })
@@ -216,16 +216,17 @@ impl Standing {
         Ok(names.filter(given).map(|name| folder.join(name)).collect())
     }
 
-    fn site_text(&self, broker: &BrokerUrl, id: &Id) -> String {
+    fn site_text(&self, broker: &BrokerUrl, id: &Id, client: &str) -> String {
         let here = self.folder == Path::new(SYSTEM);
         let key = if here { format!("credential:{KEY}") } else { self.key_file().display().to_string() };
         let quoted = |text: String| toml_text(&text);
         format!(
             "# Written by `sedge node join`; `sedge node join --again` writes it anew.\n[node]\nid = {}\n\n\
-             [mqtt]\nurl = {}\n# The broker takes the name from the certificate.\nusername = {}\nca_file = {}\ncert_file = {}\nkey_file = {}\n",
+             [mqtt]\nurl = {}\n# The broker takes the name from the certificate.\nusername = {}\n# Nobody else knows it: who connects with another's throws that one off.\nclient_id = {}\nca_file = {}\ncert_file = {}\nkey_file = {}\n",
             quoted(id.to_string()),
             quoted(broker.to_string()),
             quoted(id.to_string()),
+            quoted(client.to_owned()),
             quoted(self.site("ca.crt").display().to_string()),
             quoted(self.site("node.crt").display().to_string()),
             quoted(key),
