@@ -4,7 +4,8 @@
 
 promises_install() { # DEB
     deb=$1
-    promise "\`apt install ./${deb##*/}\` ends well, asks nothing" installs
+    # Also where only some promises are asked for: all others need it.
+    wanted="" promise "\`apt install ./${deb##*/}\` ends well, asks nothing" installs
     [ "$package" != armv6 ] || promise "the CPU is an ARMv6: Debian's own ARMv7 program dies on it, the node runs" cpu_is_armv6
     promise "the service is enabled and runs, before anybody has written a config" runs_at_once
     promise "the node reads this machine at once" reads_itself

@@ -48,6 +48,7 @@ upgrades() {
     cp "$etc/sedge/sedge.toml" "$SEDGE_ROOTS/own.toml"
     local before
     before=$(state MainPID)
+    keep_in_mind
     install_deb "$next"
     is "$(installed)" "9.1-1 ii "
     cmp "$etc/sedge/sedge.toml" "$SEDGE_ROOTS/own.toml"
@@ -82,6 +83,7 @@ mended_it_runs() {
     nothing_is_lost
 }
 downgrades() {
+    keep_in_mind
     install_deb "$deb"
     [ "$(installed)" != "9.1-1 ii " ]
     is_active
@@ -89,8 +91,9 @@ downgrades() {
     readings_go_on
     nothing_is_lost
 }
-reinstalls() { install_deb "$deb"; is_active; readings_go_on; nothing_is_lost; }
+reinstalls() { keep_in_mind; install_deb "$deb"; is_active; readings_go_on; nothing_is_lost; }
 removes() {
+    keep_in_mind
     in_root apt-get remove -qqy sedge
     is "$(in_root dpkg-query -W -f '${db:Status-Abbrev}' sedge)" "rc "
     ! is_active

@@ -43,6 +43,7 @@ kept_over_restart() {
     root_link "$node" down
     before=$(readings_heard)
     until_ 60 kept_more_than "$before"
+    keep_in_mind
     root_off "$node"
     root_link "$node" up
     boot_read_only
@@ -51,6 +52,7 @@ kept_over_restart() {
     nothing_is_lost
 }
 cut_read_only() {
+    keep_in_mind
     root_cut "$node"
     boot_read_only
     becomes active
@@ -68,6 +70,7 @@ state_full() {
     heard air
 }
 state_in_memory() {
+    nothing_is_lost
     root_off "$node"
     root_boot "$node" --read-only --tmpfs=/var/lib/sedge
     becomes active

@@ -32,6 +32,7 @@ dpkg_killed() {
     root_copy "$node" "$next" /root/
     for at in 1 2 4 8 12 20 30 45 60 75; do
         in_root dpkg --force-confold -i "/root/${deb##*/}"
+        keep_in_mind
         root_run "$node" strace -qq -o /dev/null -e trace=rename -e "inject=rename:signal=SIGKILL:when=$at" \
             dpkg --force-confold -i "/root/${next##*/}" >/dev/null 2>&1 && break
         stops+=("$at")
@@ -55,6 +56,7 @@ disk_full() {
     install_deb "$deb"
     root_copy "$node" "$next" /root/
     before=$(state MainPID)
+    keep_in_mind
     fill_disk
     said=$(install_deb_there "$next" 2>&1) && { echo "the upgrade went through: $said"; return 1; }
     has "$said" "No space left on device"
@@ -128,6 +130,7 @@ no_network() {
     is_active
     until_ 60 kept_more_than "$before"
     is "$(readings_heard)" "$before"
+    keep_in_mind
     root_link "$node" up
     readings_go_on
     nothing_is_lost
@@ -181,6 +184,7 @@ credentials_gone() {
 killed() {
     local before
     before=$(state MainPID)
+    keep_in_mind
     [ "$before" -gt 0 ]
     in_root systemctl kill --signal=KILL sedge
     until_ 60 runs_as_other "$before"
@@ -189,6 +193,7 @@ killed() {
 }
 runs_as_other() { is_state active && [ "$(state MainPID)" != "$1" ]; }
 power_cut() {
+    keep_in_mind
     root_cut "$node"
     root_boot "$node"
     becomes active
@@ -202,6 +207,7 @@ hangs() {
     in_root systemctl restart sedge
     readings_go_on
     before=$(state MainPID)
+    keep_in_mind
     [ "$before" -gt 0 ]
     in_root systemctl kill --kill-who=main --signal=STOP sedge
     until_ 90 runs_as_other "$before"
