@@ -66,7 +66,7 @@ pub fn write_as_folder(file: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     write(file, text, mode, Owner::of(file.parent().unwrap_or(Path::new("/")))?)
 }
 
-/// As [`write`], unless it stands there already. Says whether anything changed.
+/// As [`write()`], unless it stands there already. Says whether anything changed.
 pub fn keep(file: &Path, text: &[u8], mode: u32, owner: Owner) -> io::Result<bool> {
     if fs::read(file).is_ok_and(|now| now == text) {
         return Ok(false);
