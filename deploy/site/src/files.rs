@@ -61,7 +61,7 @@ pub fn write(file: &Path, text: &[u8], mode: u32, owner: Owner) -> io::Result<()
     File::open(folder)?.sync_all()
 }
 
-/// As [`write`], for whoever owns the folder. Says whether anything changed.
+/// As [`write()`], for whoever owns the folder. Says whether anything changed.
 pub fn write_as_folder(file: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     write(file, text, mode, Owner::of(file.parent().unwrap_or(Path::new("/")))?)
 }
