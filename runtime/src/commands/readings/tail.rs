@@ -19,8 +19,9 @@ use crate::cli::{Global, TailArgs};
 use crate::commands::local;
 use crate::commands::remote::{OPERATOR, connect};
 use crate::commands::run::Stop;
-use crate::control::{Ask, Local};
+use crate::control::{Ask, BARRED, Local, REMEDY};
 use crate::exit::Failure;
+use crate::place;
 use crate::show::{self, complain, say};
 
 /// After so much silence it is asked whether there is anything to be seen.
@@ -57,6 +58,9 @@ pub async fn tail(global: &Global, args: &TailArgs) -> Result<(), Failure> {
         ) if !out.any => {
             complain(format_args!("{why}. Following node `{}` on this machine instead", there.node()));
             follow(&there, sensor.as_ref(), &mut out).await
+        }
+        (None, Failure::Unreachable(text)) if global.broker.is_none() && place::is_barred() => {
+            Err(Failure::Unreachable(format!("{text}; {BARRED}: {REMEDY}")))
         }
         _ => Err(why),
     }
