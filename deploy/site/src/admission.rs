@@ -81,8 +81,11 @@ pub fn admit(ledger: &Ledger, request: &JoinRequest, now_ms: Option<i64>) -> Res
         return Err(denied(format!("token {name} ended at {until}; make another: sedge site token")));
     }
     if token.used >= token.uses {
-        let text =
-            format!("token {name} was for {} boards, and so many have joined; sedge site token", token.uses);
+        let boards = if token.uses == 1 { "board" } else { "boards" };
+        let text = format!(
+            "token {name} was for {} {boards}, and so many have joined; sedge site token",
+            token.uses
+        );
         return Err(denied(text));
     }
     if ledger.nodes.len() >= MOST_NODES {

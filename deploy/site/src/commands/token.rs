@@ -51,7 +51,8 @@ pub fn token(places: &Places, args: &TokenArgs, json: bool) -> Result<(), Failur
     let purpose = Purpose::Join { registrar, secret };
     let key = sedge_token::pem::decode("PRIVATE KEY", &key.to_pem()).unwrap_or_default();
     let token = Token { authority: authority.der.clone(), certificate: certificate.der, key, purpose };
-    complain(format_args!("Token {name}: for {} boards, until {until}. On each:", args.uses));
+    let boards = if args.uses == 1 { "one board" } else { &format!("{} boards", args.uses) };
+    complain(format_args!("Token {name}: for {boards}, until {until}. On each:"));
     told(&open.ledger.site.hosts, &token, &name, json);
     Ok(())
 }

@@ -92,7 +92,7 @@ pub async fn join(global: &Global, args: &JoinArgs) -> Result<(), Failure> {
     }
     plan.write()?;
     tell(global, &plan, &id, &broker, args)?;
-    service::restart(file == Path::new(CONFIG) && !args.no_restart)
+    service::restart(file == Path::new(CONFIG) && !args.no_restart).await
 }
 
 /// The id in the config as it is.
