@@ -69,8 +69,11 @@ impl Loaded {
         // A text that lies nowhere can name what is compiled in.
         let look = |file: &PathBuf| Shelf::look(Some(file), &sedge_config::plugin_paths(layers));
         let shelf = file.as_ref().map(look).unwrap_or_default();
-        let Outcome { config, diagnostics, effective, origins } =
+        let Outcome { mut config, diagnostics, effective, origins } =
             sedge_config::parse_layers(layers, &shelf.catalogue());
+        if let (Some(config), Some(folder)) = (&mut config, file.as_deref().and_then(Path::parent)) {
+            lie_below(folder, &mut config.mqtt);
+        }
         let refused = config.as_ref().map(|config| refused(config, &shelf)).unwrap_or_default();
         let (effective, shelf) = (Arc::new(effective), Arc::new(shelf));
         Self { file, config, diagnostics, effective, origins, shelf, refused }
@@ -134,6 +137,16 @@ pub fn find(named: Option<&Path>) -> Option<PathBuf> {
     match named {
         Some(file) => Some(file.into()),
         None => PLACES.iter().map(PathBuf::from).find(|file| file.exists()),
+    }
+}
+
+/// The files that `[mqtt]` names lie beside the config, so that a folder with all of it can be carried away.
+fn lie_below(folder: &Path, mqtt: &mut sedge_config::Mqtt) {
+    let sedge_config::Mqtt { username_file, password_file, ca_file, cert_file, key_file, .. } = mqtt;
+    for file in [username_file, password_file, ca_file, cert_file, key_file].into_iter().flatten() {
+        if !file.to_string_lossy().starts_with("credential:") {
+            *file = folder.join(&*file);
+        }
     }
 }
 

@@ -67,7 +67,9 @@ pub fn admit(ledger: &Ledger, request: &JoinRequest, now_ms: Option<i64>) -> Res
             _ => Err(denied(taken(ledger, id))),
         };
     }
-    if RESERVED.contains(&id.as_str()) || ledger.has(id).is_some() {
+    // The registrar's name has rights at the broker, also while `init` has not given it a new certificate.
+    let is_hub = ledger.site.registrar.as_ref() == Some(id);
+    if RESERVED.contains(&id.as_str()) || is_hub || ledger.has(id).is_some() {
         return Err(denied(format!("`{id}` is no name for a node at this site; choose another with --node")));
     }
     // From here on it is a new one.

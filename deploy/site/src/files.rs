@@ -31,6 +31,27 @@ impl Owner {
         }
     }
 
+    /// Whoever called sudo; else whoever writes it.
+    pub fn behind_sudo() -> Self {
+        let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+        match (number("SUDO_UID"), number("SUDO_GID")) {
+            (Some(user), Some(group)) if Uid::effective().is_root() => {
+                Self(Some(user.into()), Some(group.into()))
+            }
+            _ => Self::default(),
+        }
+    }
+
+    /// Gives a folder away. Not through a link: whoever may write above it could have put one there meanwhile.
+    pub fn takes(self, folder: &Path) -> io::Result<()> {
+        match self {
+            Self(None, None) => Ok(()),
+            Self(user, group) => {
+                std::os::unix::fs::lchown(folder, user.map(Uid::as_raw), group.map(Gid::as_raw))
+            }
+        }
+    }
+
     /// Whoever owns the folder.
     fn of(folder: &Path) -> io::Result<Self> {
         let at = fs::metadata(folder)?;
