@@ -116,7 +116,7 @@ impl Places {
                 (None, true) => format!("[mqtt] `credential:{name}`: there is no file {file}; make it, readable by root alone (systemd passes over a link)"),
                 (None, false) => format!(
                     "[mqtt] `credential:{name}`: this process may not see it: systemd has given it no credentials \
-                     (`LoadCredential={name}:FILE` in a unit), and {KEPT} is root's; run this as root, or name the file by its path"
+                     (`LoadCredential={name}:FILE` in a unit), and {KEPT} is root's; use sudo, or an operator's config: -c FOLDER/sedge.toml"
                 ),
             })
         })
@@ -176,7 +176,11 @@ mod tests {
             assert!(error.contains(&file), "{error}");
         }
         let (error, _) = missing(None, folder.path().join("nobody"));
-        assert!(error.contains("run this as root") && error.contains("LoadCredential=mqtt-key"), "{error}");
+        assert!(
+            error.contains("use sudo, or an operator's config: -c FOLDER/sedge.toml")
+                && error.contains("LoadCredential=mqtt-key"),
+            "{error}"
+        );
     }
 
     #[test]

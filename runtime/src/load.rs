@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,8 +69,11 @@ impl Loaded {
         // A text that lies nowhere can name what is compiled in.
         let look = |file: &PathBuf| Shelf::look(Some(file), &sedge_config::plugin_paths(layers));
         let shelf = file.as_ref().map(look).unwrap_or_default();
-        let Outcome { config, diagnostics, effective, origins } =
+        let Outcome { mut config, diagnostics, effective, origins } =
             sedge_config::parse_layers(layers, &shelf.catalogue());
+        if let (Some(config), Some(folder)) = (&mut config, file.as_deref().and_then(Path::parent)) {
+            lie_below(folder, &mut config.mqtt);
+        }
         let refused = config.as_ref().map(|config| refused(config, &shelf)).unwrap_or_default();
         let (effective, shelf) = (Arc::new(effective), Arc::new(shelf));
         Self { file, config, diagnostics, effective, origins, shelf, refused }
@@ -137,6 +140,16 @@ pub fn find(named: Option<&Path>) -> Option<PathBuf> {
     }
 }
 
+/// The files that `[mqtt]` names lie beside the config, so that a folder with all of it can be carried away.
+fn lie_below(folder: &Path, mqtt: &mut sedge_config::Mqtt) {
+    let sedge_config::Mqtt { username_file, password_file, ca_file, cert_file, key_file, .. } = mqtt;
+    for file in [username_file, password_file, ca_file, cert_file, key_file].into_iter().flatten() {
+        if !file.to_string_lossy().starts_with("credential:") {
+            *file = folder.join(&*file);
+        }
+    }
+}
+
 /// Reads the config that is named, or the first that is found, with all that is laid over it: `conf.d/*.toml` and
 /// `plugins/NAME.toml` beside it, the environment, the command line.
 pub fn load(global: &Global) -> Result<Loaded, Failure> {
@@ -197,7 +210,7 @@ fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Failure::Config(format!("cannot read {}: {error}", folder.display()))),
+        Err(error) => return Err(unreadable(folder, &error)),
     };
     let files = entries.filter_map(Result::ok).map(|entry| entry.path());
     let hidden = |file: &Path| file.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
@@ -230,8 +243,29 @@ fn text(file: &Path) -> Result<String, Failure> {
             let line = error.as_bytes()[..good].iter().filter(|&&byte| byte == b'\n').count() + 1;
             Failure::Config(format!("{shown}:{line}: not a text: TOML is UTF-8, and this line is not"))
         }),
-        Err(error) => Err(Failure::Config(format!("cannot read {shown}: {error}"))),
+        Err(error) => Err(unreadable(file, &error)),
     }
+}
+
+/// The package gives its config to the group `sedge`.
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let group = || {
+        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        let gid = std::fs::metadata(path).ok()?.gid();
+        let mut fields = groups
+            .lines()
+            .map(|line| line.split(':'))
+            .find(|line| line.clone().nth(2).and_then(|number| number.parse().ok()) == Some(gid))?;
+        Some(fields.next()? == "sedge")
+    };
+    let remedy = match error.kind() {
+        std::io::ErrorKind::PermissionDenied if group() == Some(true) => {
+            "; use sudo, or join the group `sedge`: `sudo usermod -aG sedge $USER` and log in again"
+        }
+        std::io::ErrorKind::PermissionDenied => "; use sudo",
+        _ => "",
+    };
+    Failure::Config(format!("cannot read {}: {error}{remedy}", path.display()))
 }
 
 /// The only plugins that are to run: what `SEDGE_LOAD_PLUGINS=a,b` names; none where it is not set.

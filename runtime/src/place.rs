@@ -64,6 +64,14 @@ pub(crate) fn socket_folders() -> Vec<PathBuf> {
     given.into_iter().chain([PathBuf::from("/run/sedge")]).chain(user).chain(own).collect()
 }
 
+/// Whether a node may have its socket where this user may not look.
+pub(crate) fn is_barred() -> bool {
+    let barred = |folder: &PathBuf| {
+        fs::read_dir(folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    socket_folders().iter().any(barred)
+}
+
 /// The folder in which a node makes its socket: made where it may be, and nobody else's.
 pub(crate) fn own_socket_folder() -> io::Result<PathBuf> {
     for folder in socket_folders() {

@@ -67,7 +67,9 @@ pub fn admit(ledger: &Ledger, request: &JoinRequest, now_ms: Option<i64>) -> Res
             _ => Err(denied(taken(ledger, id))),
         };
     }
-    if RESERVED.contains(&id.as_str()) || ledger.has(id).is_some() {
+    // The registrar's name has rights at the broker, also while `init` has not given it a new certificate.
+    let is_hub = ledger.site.registrar.as_ref() == Some(id);
+    if RESERVED.contains(&id.as_str()) || is_hub || ledger.has(id).is_some() {
         return Err(denied(format!("`{id}` is no name for a node at this site; choose another with --node")));
     }
     // From here on it is a new one.
@@ -81,8 +83,11 @@ pub fn admit(ledger: &Ledger, request: &JoinRequest, now_ms: Option<i64>) -> Res
         return Err(denied(format!("token {name} ended at {until}; make another: sedge site token")));
     }
     if token.used >= token.uses {
-        let text =
-            format!("token {name} was for {} boards, and so many have joined; sedge site token", token.uses);
+        let boards = if token.uses == 1 { "board" } else { "boards" };
+        let text = format!(
+            "token {name} was for {} {boards}, and so many have joined; sedge site token",
+            token.uses
+        );
         return Err(denied(text));
     }
     if ledger.nodes.len() >= MOST_NODES {

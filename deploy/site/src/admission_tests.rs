@@ -106,7 +106,8 @@ fn names_that_the_brokers_rules_give_rights_to_are_nobodys() {
     let (mut bench, key) = (Bench::new(), NodeKey::generate().unwrap());
     let person = PersonRow { serial: "09".into(), read_only: false, revoked: false };
     bench.ledger.people.insert(id("anna"), person);
-    for name in ["join", "viewer", "operator", "anna"] {
+    bench.ledger.site.registrar = Some(id("hub"));
+    for name in ["join", "viewer", "operator", "anna", "hub"] {
         assert!(
             bench.refused(&bench.asks(name, &key), Some(NOW)).contains("is no name for a node"),
             "{name}"

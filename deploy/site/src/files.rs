@@ -31,6 +31,27 @@ impl Owner {
         }
     }
 
+    /// Whoever called sudo; else whoever writes it.
+    pub fn behind_sudo() -> Self {
+        let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+        match (number("SUDO_UID"), number("SUDO_GID")) {
+            (Some(user), Some(group)) if Uid::effective().is_root() => {
+                Self(Some(user.into()), Some(group.into()))
+            }
+            _ => Self::default(),
+        }
+    }
+
+    /// Gives a folder away. Not through a link: whoever may write above it could have put one there meanwhile.
+    pub fn takes(self, folder: &Path) -> io::Result<()> {
+        match self {
+            Self(None, None) => Ok(()),
+            Self(user, group) => {
+                std::os::unix::fs::lchown(folder, user.map(Uid::as_raw), group.map(Gid::as_raw))
+            }
+        }
+    }
+
     /// Whoever owns the folder.
     fn of(folder: &Path) -> io::Result<Self> {
         let at = fs::metadata(folder)?;
@@ -61,12 +82,12 @@ pub fn write(file: &Path, text: &[u8], mode: u32, owner: Owner) -> io::Result<()
     File::open(folder)?.sync_all()
 }
 
-/// As [`write`], for whoever owns the folder. Says whether anything changed.
+/// As [`write()`], for whoever owns the folder. Says whether anything changed.
 pub fn write_as_folder(file: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     write(file, text, mode, Owner::of(file.parent().unwrap_or(Path::new("/")))?)
 }
 
-/// As [`write`], unless it stands there already. Says whether anything changed.
+/// As [`write()`], unless it stands there already. Says whether anything changed.
 pub fn keep(file: &Path, text: &[u8], mode: u32, owner: Owner) -> io::Result<bool> {
     if fs::read(file).is_ok_and(|now| now == text) {
         return Ok(false);

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use sedge_plugin::Id;
@@ -28,6 +30,8 @@ pub const MOST_TOKENS: usize = 500;
 pub const MOST_PEOPLE: usize = 500;
 /// Bytes of the ledger: all nodes with all facts in letters of four bytes, twice. One that cannot be read revokes nobody.
 const MOST_LEDGER: u64 = 96 * 1024 * 1024;
+/// How long whoever has it may take: Mosquitto is started anew meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of the log, before it is laid aside.
 const MOST_LOG: u64 = 1024 * 1024;
 
@@ -59,6 +63,13 @@ pub struct TokenRow {
     pub expires_ms: i64,
     /// Shut out.
     pub revoked: bool,
+}
+
+impl TokenRow {
+    /// Whether a board can still join by it.
+    pub fn counts(&self, now_ms: Option<i64>) -> bool {
+        !self.revoked && self.used < self.uses && now_ms.is_none_or(|now| now < self.expires_ms)
+    }
 }
 
 /// A node.
@@ -109,6 +120,8 @@ pub struct Ledger {
     pub revoked: Vec<String>,
     /// How often that list was changed.
     pub list: u64,
+    /// The broker may not know of the last change yet: the command was stopped before it was started anew.
+    pub untold: bool,
 }
 
 impl Ledger {
@@ -129,6 +142,30 @@ impl Ledger {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "it waits for another program, which knows no clock of ours")]
+fn alone(mut file: File, path: &Path, patience: Duration) -> io::Result<Flock<File>> {
+    let end = Instant::now() + patience;
+    loop {
+        let error;
+        (file, error) = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err(back) => back,
+        };
+        if error != Errno::EWOULDBLOCK && error != Errno::EINTR {
+            return Err(error.into());
+        }
+        if Instant::now() >= end {
+            let text = format!(
+                "another program has held {} for {} s: a `sedge site` or the registrar; `lslocks` says which. The registrar lets go at: systemctl stop sedge",
+                path.display(),
+                patience.as_secs()
+            );
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The ledger while it is ours alone.
 pub struct Open {
     /// What it says.
@@ -138,7 +175,8 @@ pub struct Open {
 }
 
 impl Open {
-    /// Waits until nobody else has it.
+    /// Waits until nobody else has it, but not for ever: the folder is the service's, and whoever has taken that over must not keep
+    /// an operator from shutting it out.
     pub fn wait(places: &Places) -> io::Result<Self> {
         let folder = places.state();
         let lock = folder.join("lock");
@@ -146,7 +184,7 @@ impl Open {
             files::write_as_folder(&lock, b"", 0o600)?;
         }
         let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(&lock)?;
-        let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| io::Error::from(error))?;
+        let lock = alone(file, &lock, PATIENCE)?;
         let ledger = match files::read_of(&folder.join("ledger.json"), MOST_LEDGER) {
             Ok(text) => serde_json::from_str(&text).map_err(|error| {
                 io::Error::other(format!("{}: {error}", folder.join("ledger.json").display()))
@@ -177,5 +215,28 @@ impl Open {
             OpenOptions::new().append(true).mode(0o640).custom_flags(libc::O_NOFOLLOW).open(&file)?;
         let line = json!({ "ts": now_ms.map(rfc3339), "what": what, "about": about, "text": text });
         writeln!(out, "{line}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_somebody_holds_for_ever_is_waited_for_a_while_and_then_named() {
+        let file = std::env::temp_dir().join(format!("sedge-site-lock-{}", std::process::id()));
+        let open = || OpenOptions::new().write(true).create(true).truncate(false).open(&file).unwrap();
+        let held = Flock::lock(open(), FlockArg::LockExclusiveNonblock).unwrap();
+        let error = alone(open(), &file, Duration::from_millis(50)).unwrap_err();
+        assert!(error.to_string().contains("another program has held"), "{error}");
+        drop(held);
+        assert!(alone(open(), &file, Duration::from_secs(60)).is_ok());
+        fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn a_ledger_of_a_former_version_is_read() {
+        let ledger: Ledger = serde_json::from_str("{\"revoked\": [\"07\"], \"list\": 1}").unwrap();
+        assert!(!ledger.untold && ledger.list == 1);
     }
 }

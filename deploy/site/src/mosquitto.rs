@@ -30,6 +30,8 @@ pub struct Broker {
     pub folder: PathBuf,
     /// Its config.
     pub config: PathBuf,
+    /// It is the Mosquitto of this machine; else somebody carries the files to where it is.
+    pub here: bool,
 }
 
 impl Broker {
@@ -39,10 +41,11 @@ impl Broker {
             true => Self {
                 folder: places.mosquitto().join("sedge-site"),
                 config: places.mosquitto().join("conf.d/sedge-site.conf"),
+                here: true,
             },
             false => {
                 let folder = places.site().join("mosquitto");
-                Self { config: folder.join("sedge-site.conf"), folder }
+                Self { config: folder.join("sedge-site.conf"), folder, here: false }
             }
         }
     }
@@ -111,6 +114,12 @@ pub fn rules(ledger: &Ledger) -> String {
     let joining: Vec<String> =
         is_no_node(JOINING).into_iter().chain(registrar.into_iter().flatten()).collect();
     user(JOINING, &joining);
+    // From where one looks, and clears what a board has left that is gone. No other right is lost by it: the authority's key is there.
+    let own =
+        ledger.site.registrar.iter().filter(|id| ledger.nodes.get(*id).is_some_and(|node| !node.revoked));
+    for id in own {
+        user(id.as_str(), &["readwrite sedge/v1/#".into(), "readwrite homeassistant/device/#".into()]);
+    }
     for (name, person) in ledger.people.iter().filter(|(_, person)| !person.revoked) {
         let mut lines = is_no_node(name.as_str());
         lines.push("read sedge/v1/#".into());

@@ -40,6 +40,14 @@ fn operators_get_their_rules_and_who_was_shut_out_gets_none() {
     {
         ledger.people.insert(Id::new(name).unwrap(), PersonRow { serial: "0".into(), read_only, revoked });
     }
+    let row = |revoked| {
+        let json = serde_json::json!({ "serial": "1", "key": null, "certificate": null, "group": null, "since_ms": null,
+            "by": "site", "facts": {}, "revoked": revoked });
+        serde_json::from_value(json).unwrap()
+    };
+    ledger.nodes.insert(Id::new("hub").unwrap(), row(false));
+    ledger.nodes.insert(Id::new("pi-01").unwrap(), row(false));
+    ledger.nodes.insert(Id::new("pi-02").unwrap(), row(true));
     let rules = rules(&ledger);
     let of = |user: &str| {
         let (_, rest) = rules.split_once(&format!("\nuser {user}\n")).unwrap();
@@ -48,5 +56,10 @@ fn operators_get_their_rules_and_who_was_shut_out_gets_none() {
     assert!(of("anna").contains("write sedge/v1/+/tool/+/call") && of("anna").contains("read sedge/v1/#"));
     assert!(of("grafana").contains("read sedge/v1/#") && !of("grafana").contains("write"));
     assert_eq!(of("bert").trim(), "topic deny #");
+    assert!(of("hub").contains("readwrite sedge/v1/#"));
+    assert!(!rules.contains("user pi-01") && of("pi-02").trim() == "topic deny #");
+    // Forgotten, and not made anew yet.
+    ledger.nodes.remove("hub");
+    assert!(!super::rules(&ledger).contains("user hub"));
     assert!(of("join").contains("write sedge/v1/hub/tool/site_join/call"));
 }

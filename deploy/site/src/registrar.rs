@@ -3,7 +3,7 @@
 //! All that it knows is on the disk and read at each call, so `sedge site token` counts at once and a restart forgets nothing. It
 //! writes what it has decided before it answers: an answer that is lost is given again.
 //!
-//! It must not sign anything but what [`admit`](crate::admission::admit) lets through.
+//! It must not sign anything but what [`crate::admission::admit`] lets through.
 
 use std::path::PathBuf;
 use std::time::Duration;

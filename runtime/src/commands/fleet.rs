@@ -7,18 +7,24 @@ use sedge_mqtt::wire::{Info, PluginSummary};
 use sedge_plugin::{Id, State};
 use serde_json::{Value as Json, json};
 
-use super::remote::{connect, node_named};
+use super::local;
+use super::remote::{OPERATOR, connect, node_named};
 use super::run::Stop;
 use crate::cli::{Decommission, Global};
+use crate::control::Ask;
 use crate::exit::Failure;
 use crate::show;
 use crate::show::say;
 
 /// Lists the nodes.
 pub async fn list(global: &Global) -> Result<(), Failure> {
-    let fleet = connect(global).await?.fleet(node_named(global.node.as_deref())?.as_ref()).await?;
+    let fleet = known(global, node_named(global.node.as_deref())?.as_ref()).await?;
     if global.json {
         return say(fleet.iter().map(|(id, node)| row(id, node)).collect::<Json>());
+    }
+    if fleet.is_empty() {
+        none_seen();
+        return Ok(());
     }
     let head = ["NODE", "STATUS", "VERSION", "STARTED", "SENSORS", "TOOLS", "TROUBLE", "LABELS"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
@@ -26,10 +32,30 @@ pub async fn list(global: &Global) -> Result<(), Failure> {
     show::table(&rows)
 }
 
+/// The nodes that the broker knows, or the one; with `--local` that of this machine, which needs no broker.
+async fn known(global: &Global, wanted: Option<&Id>) -> Result<BTreeMap<Id, Known>, Failure> {
+    if !global.local {
+        return Ok(connect(global).await?.fleet(wanted).await?);
+    }
+    let there = local::node(global)?;
+    let id = there.node();
+    if let Some(wanted) = wanted.filter(|wanted| **wanted != id) {
+        return Err(Failure::Usage(format!("--local asks the node on this machine, `{id}`, not `{wanted}`")));
+    }
+    let info = serde_json::from_value(there.ask(&Ask::Node).await?)
+        .map_err(|error| Failure::Failed(format!("the node's answer cannot be read: {error}")))?;
+    Ok(BTreeMap::from([(id, Known { online: Some(true), info: Some(info) })]))
+}
+
+/// A broker does not say that it keeps something back.
+fn none_seen() {
+    show::complain(format_args!("there is no node, or this user may see none; then {OPERATOR}"));
+}
+
 /// Describes a node.
 pub async fn info(global: &Global, node: &str) -> Result<(), Failure> {
     let id = Id::new(node).map_err(|error| Failure::Usage(format!("node {error}")))?;
-    let known = one(&connect(global).await?.fleet(Some(&id)).await?, &id)?;
+    let known = one(&known(global, Some(&id)).await?, &id)?;
     if global.json {
         return say(row(&id, &known));
     }
@@ -59,7 +85,7 @@ pub async fn info(global: &Global, node: &str) -> Result<(), Failure> {
 /// Says whether nodes are well: exit code 0 where all are, 3 where some are not, 1 where none is.
 pub async fn check(global: &Global, node: Option<&str>) -> Result<(), Failure> {
     let wanted = node_named(node.or(global.node.as_deref()))?;
-    let fleet = connect(global).await?.fleet(wanted.as_ref()).await?;
+    let fleet = known(global, wanted.as_ref()).await?;
     if let Some(id) = &wanted {
         one(&fleet, id)?;
     }
@@ -69,6 +95,9 @@ pub async fn check(global: &Global, node: Option<&str>) -> Result<(), Failure> {
         for (id, node) in &fleet {
             say(format_args!("{id}  {}", verdict(node)))?;
         }
+    }
+    if fleet.is_empty() && !global.json {
+        none_seen();
     }
     let well = fleet.values().filter(|node| is_well(node)).count();
     match fleet.len() - well {

@@ -4,6 +4,7 @@ mod export;
 mod out;
 mod query;
 mod senml;
+mod tail;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,51 +16,19 @@ use sedge_plugins::history::query::Query;
 use serde_json::Value as Json;
 
 use super::local;
-use super::remote::{connect, node_named};
-use super::run::Stop;
+use super::remote::node_named;
 use super::stored::Stored;
-use crate::cli::{Global, TailArgs};
+use crate::cli::Global;
 use crate::control::Ask;
 use crate::exit::Failure;
+use crate::place;
 use crate::show;
 use crate::show::say;
 
 pub use export::export;
 pub use query::query;
 pub(crate) use query::when;
-
-/// Prints readings until it is told to stop.
-pub async fn tail(global: &Global, args: &TailArgs) -> Result<(), Failure> {
-    let (node, sensor) = filter(global, args.filter.as_deref())?;
-    let remote = connect(global).await?;
-    if let Some(node) = &node
-        && remote.status(node).await? != Some(true)
-    {
-        crate::show::complain(format_args!("node `{node}` is not online; waiting for it"));
-    }
-    let mut readings = remote.tail(node.as_ref(), sensor.as_ref()).await?;
-    let mut stop = Stop::new()?;
-    let mut left = args.count;
-    while left != Some(0) {
-        let sighting = tokio::select! {
-            sighting = readings.recv() => sighting,
-            () = stop.asked() => return Ok(()),
-        };
-        let Some(sighting) = sighting.transpose()? else { return Ok(()) };
-        let (node, sensor) = (sighting.node.as_str(), sighting.sensor.as_str());
-        if global.json {
-            say(show::json(node, sensor, &sighting.frame))?;
-        } else {
-            say(format_args!(
-                "{} {node}/{sensor} {}",
-                show::time(sighting.frame.ts),
-                show::fields(&sighting.frame, |_| "")
-            ))?;
-        }
-        left = left.map(|left| left - 1);
-    }
-    Ok(())
-}
+pub use tail::tail;
 
 /// Prints the latest reading of each sensor of the node on this machine, or of one. Where the node does not run, its journal
 /// tells.
@@ -96,6 +65,8 @@ pub async fn last(global: &Global, sensor: Option<&str>) -> Result<(), Failure> 
 /// The same of the journal.
 async fn last_kept(global: &Global, sensor: Option<&Id>, why: &str) -> Result<(), Failure> {
     let stored = Stored::find(global).await.map_err(|no| match no {
+        // Neither may it see what that node keeps.
+        Failure::Failed(_) if place::is_barred() => Failure::Failed(why.into()),
         Failure::Failed(no) => Failure::Unreachable(format!("{why}; {no}")),
         no => no,
     })?;

@@ -10,6 +10,9 @@ use crate::cli::Global;
 use crate::exit::Failure;
 use crate::load::{find, load};
 
+/// What a user needs who may not read at the broker.
+pub const OPERATOR: &str = "use an operator's config: -c FOLDER/sedge.toml";
+
 /// Connects to the broker that is named, else to the config's, else to the one on this machine.
 pub async fn connect(global: &Global) -> Result<Remote, Failure> {
     let mqtt = configured(global)?;

@@ -125,6 +125,9 @@ impl Way {
             Err(Failure::Unreachable(text)) if local::node(global).is_ok() => {
                 Err(Failure::Unreachable(format!("{text}; or ask the node on this machine with --local")))
             }
+            Err(Failure::Config(text)) if local::node(global).is_ok() => {
+                Err(Failure::Config(format!("{text}; or ask the node on this machine with --local")))
+            }
             Err(error) => Err(error),
         }
     }

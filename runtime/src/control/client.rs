@@ -15,6 +15,11 @@ use crate::place;
 /// How long an answer may take; a reload waits for plugins that stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is said where a node may run, and this user may not even see whether.
+pub(crate) const BARRED: &str = "a node may run here, but this user may not ask it";
+/// What is to be done then.
+pub(crate) const REMEDY: &str = "use sudo, or `sudo usermod -aG sedge $USER` and log in again";
+
 /// The node on this machine.
 pub struct Local {
     socket: PathBuf,
@@ -29,7 +34,7 @@ pub fn find(node: Option<&Id>) -> Result<Local, Failure> {
         // One that nobody answers at, of a node that was ended by force, hides none that does.
         let best = there.iter().find(|socket| is_alive(socket)).or(there.first()).cloned();
         return best.map(|socket| Local { socket }).ok_or_else(|| {
-            Failure::Unreachable(format!("no node `{node}` runs on this machine; start it with `sedge run`"))
+            none(format!("no node `{node}` runs on this machine; start it with `sedge run`"))
         });
     }
     let mut sockets: Vec<PathBuf> = folders.iter().flat_map(sockets_in).collect();
@@ -45,10 +50,13 @@ pub fn find(node: Option<&Id>) -> Result<Local, Failure> {
                 names.join(", ")
             )))
         }
-        (None, _) => {
-            Err(Failure::Unreachable("no node runs on this machine; start one with `sedge run`".into()))
-        }
+        (None, _) => Err(none("no node runs on this machine; start one with `sedge run`".into())),
     }
+}
+
+/// That there is none, or none that this user may see.
+fn none(why: String) -> Failure {
+    Failure::Unreachable(if place::is_barred() { format!("{BARRED}: {REMEDY}") } else { why })
 }
 
 /// The sockets at which somebody answers.

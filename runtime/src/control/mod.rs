@@ -19,6 +19,7 @@ use sedge_plugin::{Id, ToolError, ToolPath};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+pub(crate) use client::{BARRED, REMEDY};
 pub use client::{Local, find};
 pub use server::{Reload, Shown, serve};
 
@@ -29,6 +30,8 @@ const MOST_BYTES: u64 = 256 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Ask {
+    /// What the node is, as it tells others.
+    Node,
     /// The topics, with who subscribes to them.
     Hooks,
     /// The plugins, with their states.

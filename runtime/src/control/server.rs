@@ -150,6 +150,7 @@ async fn answer(ask: Ask, Shown { node, outbox, isolation, reload }: &Shown) -> 
             },
             None => Line::Failed("this node keeps no readings".into()),
         },
+        Ask::Node => Line::Done(view::node(node)),
         Ask::Sensors => Line::Done(view::units(node)),
         Ask::Hooks => Line::Done(view::hooks(node)),
         Ask::Plugins => Line::Done(view::plugins(node, isolation)),

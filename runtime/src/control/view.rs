@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sedge_actors::{NodeHandle, TopicView};
-use sedge_mqtt::wire::ReadingFrame;
+use sedge_mqtt::wire::{Info, ReadingFrame};
 use sedge_plugin::clock::rfc3339;
 use sedge_plugin::metrics::{Measured, Metric};
 use sedge_plugin::topics::{self, TopicInfo};
@@ -13,6 +13,11 @@ use serde_json::{Value as Json, json};
 
 use crate::outside::SharedIsolation;
 use crate::show;
+
+/// The same as at the broker.
+pub(super) fn node(node: &NodeHandle) -> Json {
+    json!(Info::from(&*node.directory()))
+}
 
 /// Every topic that the node has or that somebody subscribes to; the node's own first.
 pub(super) fn hooks(node: &NodeHandle) -> Json {

@@ -286,6 +286,40 @@ async fn what_is_meant_for_one_node_never_reaches_another() {
 }
 
 #[tokio::test]
+async fn the_node_on_this_machine_is_asked_without_what_the_broker_wants() {
+    let (config, _node) = node().await;
+    let mqtt = "[mqtt]\nurl = \"mqtts://127.0.0.1:1\"\npassword_file = \"credential:for-the-service-alone\"\nusername = \"me\"\n";
+    config.write("site.toml", &format!("{NODE}{mqtt}"));
+    let file = config.path("site.toml");
+    for (args, part) in [
+        (&["tool", "list", "--local"][..], "pi-contract/pump_set"),
+        (&["node", "list", "--local"], "pi-contract  online"),
+        (&["node", "info", "pi-contract", "--local"], "sensors: air"),
+        (&["node", "status", "--local"], "pi-contract  online"),
+        (&["readings", "last"], "air humidity="),
+        (&["readings", "tail", "-n", "2", "--local"], "pi-contract/air humidity="),
+        // Where nobody said what is to be asked, the node is asked when the broker cannot be.
+        (&["readings", "tail", "-n", "2"], "pi-contract/air humidity="),
+    ] {
+        let output = run(&[args, &["-c", &file]].concat()).await;
+        assert_eq!(code(&output), 0, "{args:?}: {output:?}");
+        assert!(stdout(&output).contains(part), "{args:?}: {output:?}");
+        let told = stderr(&output).contains("Following node `pi-contract` on this machine instead");
+        assert_eq!(told, args.len() == 4 && args[1] == "tail", "{args:?}: {output:?}");
+    }
+    for args in [&["node", "list"][..], &["readings", "tail", "--node", "pi-other"]] {
+        let output = run(&[args, &["-c", &file]].concat()).await;
+        assert_eq!(code(&output), 78, "{output:?}");
+        assert!(
+            stderr(&output).contains("use sudo, or an operator's config: -c FOLDER/sedge.toml"),
+            "{output:?}"
+        );
+    }
+    let output = run(&["node", "info", "pi-other", "--local", "-c", &file]).await;
+    assert_eq!(code(&output), 75, "never another than was named: {output:?}");
+}
+
+#[tokio::test]
 async fn a_config_that_is_being_written_is_not_taken_for_an_empty_one() {
     let (config, _node) = node().await;
     config.write("node.toml", "");

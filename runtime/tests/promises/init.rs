@@ -25,6 +25,7 @@ fn board() -> Config {
         ("root/boot/firmware/config.txt", "#dtparam=i2c_arm=on\n"),
         ("root/proc/sys/kernel/hostname", "raspberrypi\n"),
         ("root/proc/device-tree/serial-number", "10000000abcdef12\0"),
+        ("root/proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.5\0"),
         ("root/etc/sedge/sedge.toml", PACKAGED),
         ("root/usr/lib/systemd/system/sedge.service", ""),
     ] {
@@ -64,7 +65,7 @@ async fn a_new_board_gets_a_config_that_is_right_and_gives_readings() {
     }
     let told = stderr(&output);
     assert!(told.contains("from the board's serial number"), "{told}");
-    assert!(told.contains("there is no I2C bus: run `sudo raspi-config`"), "{told}");
+    assert!(told.contains("there is no I2C bus: run `sudo raspi-config nonint do_i2c 0`"), "{told}");
     assert_eq!(files(&board), ["sedge.toml"]);
     let file = board.path(FILE);
     let output = run(&["check", "--deny-warnings", "-c", &file]).await;
@@ -250,6 +251,10 @@ fn at_a_terminal_it_asks_and_what_was_answered_stands_in_the_config() {
     terminal.answer("[mqtt://127.0.0.1:1883]: ", "mqtts://broker.lan");
     terminal.answer("User at the broker", "me");
     terminal.asked("Password");
+    // What is typed before that is thrown away, as it would be shown.
+    while terminal.echoes() {
+        std::thread::yield_now();
+    }
     terminal.answer("Password", "hunter2");
     terminal.answer("[10s]: ", "");
     assert!(!terminal.seen.contains("hunter2"));

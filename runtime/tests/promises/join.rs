@@ -68,6 +68,15 @@ async fn join(config: &Config, broker: &str, token: &str, more: &[&str]) -> std:
 }
 
 #[tokio::test]
+async fn a_broker_whose_name_is_not_found_is_told_with_what_it_may_be() {
+    let config = Config::new("config_version = 1\n");
+    let token = Site::new().token_of("pi-07");
+    let output = join(&config, "no-such-broker.invalid", &token, &["--wait", "1s"]).await;
+    assert_eq!(code(&output), 75, "{output:?}");
+    assert!(stderr(&output).contains("is the name right? `.local` names need avahi-daemon"), "{output:?}");
+}
+
+#[tokio::test]
 async fn a_board_with_a_token_of_its_own_joins_is_let_in_and_says_so_the_second_time() {
     let site = Site::new();
     let Some(broker) = site.broker().await else { return };

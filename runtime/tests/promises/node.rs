@@ -3,7 +3,7 @@ use serde_json::{Value as Json, json};
 
 use super::brokers::{Broker, Kind};
 use super::clients::{V3, V5};
-use super::program::{Config, Running, code, json, run, stdout};
+use super::program::{Config, Running, code, json, run, stderr, stdout};
 
 const AT_LEAST_ONCE: QoS = QoS::AtLeastOnce;
 
@@ -142,6 +142,28 @@ async fn readings_tail_follows_a_node() {
         node.signal("TERM").await;
         assert_eq!(node.ended().await, 0);
     }
+}
+
+/// As a site's broker does it: a node may write, and read nothing; the broker does not say so.
+#[tokio::test]
+async fn where_the_broker_shows_nothing_readings_are_those_of_this_machine() {
+    let dir = Config::new("");
+    dir.write(
+        "acl",
+        "topic write sedge/v1/#\ntopic read sedge/v1/_reply/#\ntopic read sedge/v1/+/tool/+/call\n",
+    );
+    let lines = format!("allow_anonymous true\nacl_file {}", dir.path("acl"));
+    let Some(broker) = Broker::mosquitto(&lines).await else { return };
+    let config = config(&broker, "");
+    let mut node = Running::logged(&["run", "-c", &config.file()]);
+    node.line_with("Runs.").await;
+    let output = run(&["readings", "tail", "-n", "2", "-c", &config.file()]).await;
+    assert_eq!(stdout(&output).matches("pi-test/kitchen humidity=").count(), 2, "{output:?}");
+    assert!(stderr(&output).contains("the broker shows this user no node"), "{output:?}");
+    let output = run(&["node", "list", "-c", &config.file()]).await;
+    assert_eq!((code(&output), stdout(&output)), (0, String::new()));
+    assert!(stderr(&output).contains("this user may see none; then use an operator's config"), "{output:?}");
+    node.signal("TERM").await;
 }
 
 #[tokio::test]

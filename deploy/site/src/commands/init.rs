@@ -66,8 +66,11 @@ pub fn init(places: &Places, args: &InitArgs) -> Result<(), Failure> {
     let node = own_node(places, &mut open, &authority)?;
     // Its former certificate may have come onto the list.
     changed |= broker.keep_rules(&open.ledger, &authority)?;
+    changed |= open.ledger.untold;
+    open.ledger.untold = !restart(places, "mosquitto", changed && !args.no_mosquitto, !args.no_restart);
+    open.save().map_err(at(places.state().display()))?;
+    // The registrar reads it when it starts.
     drop(open);
-    restart(places, "mosquitto", changed && !args.no_mosquitto, !args.no_restart);
     restart(places, "sedge", node, !args.no_restart);
     say("The site is ready. A token for forty boards: sedge site token --uses 40");
     Ok(())

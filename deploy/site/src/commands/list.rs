@@ -3,7 +3,7 @@
 use sedge_plugin::clock::rfc3339;
 use serde_json::json;
 
-use super::{Failure, now_ms, opened};
+use super::{Failure, now_ms, opened, to_the_second};
 use crate::cli::say;
 use crate::ledger::TokenRow;
 use crate::places::Places;
@@ -33,14 +33,14 @@ pub fn list(places: &Places, json: bool) -> Result<(), Failure> {
     say(format_args!("NODES ({})", ledger.nodes.len()));
     for (id, node) in &ledger.nodes {
         let group = node.group.as_ref().map_or("-", |group| group.as_str());
-        let since = node.since_ms.map(rfc3339).unwrap_or_else(|| "?".into());
+        let since = node.since_ms.map(to_the_second).unwrap_or_else(|| "?".into());
         let board = node.facts.get("model").map(|model| format!("  {model}")).unwrap_or_default();
         say(format_args!("  {id:<31}  {group:<16}  {since}  by {}{board}{}", node.by, word(node.revoked)));
     }
     say(format_args!("TOKENS ({})", ledger.tokens.len()));
     for (name, token) in &ledger.tokens {
         let group = token.group.as_ref().map_or("-", |group| group.as_str());
-        let (until, state) = (rfc3339(token.expires_ms), state(token, now));
+        let (until, state) = (to_the_second(token.expires_ms), state(token, now));
         say(format_args!(
             "  {name}  {group:<16}  {} of {} used  until {until}  {state}",
             token.used, token.uses
@@ -50,6 +50,9 @@ pub fn list(places: &Places, json: bool) -> Result<(), Failure> {
     for (name, person) in &ledger.people {
         let may = if person.read_only { "reads" } else { "reads and calls" };
         say(format_args!("  {name:<31}  {may}{}", word(person.revoked)));
+    }
+    if ledger.untold {
+        say("The broker may not know of the last change yet: systemctl restart mosquitto");
     }
     Ok(())
 }

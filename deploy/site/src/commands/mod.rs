@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command as Program, Stdio};
 
 use sedge_plugin::Id;
-use sedge_plugin::clock::EARLIEST_WALL_MS;
+use sedge_plugin::clock::{EARLIEST_WALL_MS, rfc3339};
 
 use crate::authority::{Authority, AuthorityError};
 use crate::cli::{Cli, Command, say};
@@ -83,6 +83,12 @@ fn now_ms() -> Option<i64> {
     i64::try_from(now.as_millis()).ok().filter(|now| *now >= EARLIEST_WALL_MS)
 }
 
+/// A time for a person.
+fn to_the_second(wall_ms: i64) -> String {
+    let text = rfc3339(wall_ms);
+    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
+}
+
 /// What went wrong with a file.
 fn at(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Failure {
     move |error| match error.kind() {
@@ -112,6 +118,9 @@ fn must_be_free(open: &Open, id: &Id) -> Result<(), Failure> {
             "`{id}` is no name for anybody: the broker's rules have a use for it"
         )));
     }
+    if open.ledger.site.registrar.as_ref() == Some(id) {
+        return Err(Failure::Usage(format!("`{id}` is the registrar's name, with its rights at the broker")));
+    }
     match open.ledger.has(id) {
         Some(what) => Err(Failure::Failed(format!(
             "`{id}` is {what} already; free the name with: sedge site forget {id}"
@@ -120,26 +129,41 @@ fn must_be_free(open: &Open, id: &Id) -> Result<(), Failure> {
     }
 }
 
-/// Writes rules and list anew, and has the broker take them up.
-fn tell_broker(places: &Places, open: &Open, authority: &Authority) -> Result<(), Failure> {
+/// Writes rules and list anew, and has the broker take them up: always, as files that are right say nothing about a broker that
+/// runs. Who stopped the last command half-way, or let a SIGHUP come between, has new files and an old list.
+fn tell_broker(places: &Places, open: &mut Open, authority: &Authority) -> Result<(), Failure> {
     let broker = Broker::found(places);
-    let changed = broker.keep_rules(&open.ledger, authority)?;
-    restart(places, "mosquitto", changed, true);
-    Ok(())
+    broker.keep_rules(&open.ledger, authority)?;
+    let told = match broker.here {
+        true => restart(places, "mosquitto", true, true),
+        false => {
+            let folder = broker.folder.display();
+            say(format_args!(
+                "To do, so that it counts: take {folder}/ to the broker (to each member of a cluster) and restart it"
+            ));
+            true
+        }
+    };
+    open.ledger.untold = !told;
+    open.save().map_err(at(places.state().display()))
 }
 
-/// Starts a service anew, where there are services here. What fails is told: all files are right by then.
-fn restart(places: &Places, service: &str, changed: bool, may: bool) {
+/// Starts a service anew, where there are services here; what fails is told: all files are right by then. Says whether it runs
+/// with them, or somebody has been told to see to it.
+fn restart(places: &Places, service: &str, changed: bool, may: bool) -> bool {
     if !changed {
-        return;
+        return true;
     }
     if !may || !places.is_this_machine() || !Path::new("/run/systemd/system").is_dir() {
-        return say(format_args!("To do, so that it counts: systemctl restart {service}"));
+        say(format_args!("To do, so that it counts: systemctl restart {service}"));
+        return true;
     }
     let mut command = Program::new("systemctl");
     let done = command.args(["restart", service]).stdin(Stdio::null()).status();
-    match done.is_ok_and(|status| status.success()) {
+    let done = done.is_ok_and(|status| status.success());
+    match done {
         true => say(format_args!("{service} was started anew.")),
         false => say(format_args!("{service} did not start: journalctl -u {service} says why")),
     }
+    done
 }

@@ -35,7 +35,7 @@ pub fn operator(places: &Places, name: &Id, read_only: bool, out: Option<&Path>)
     let shown = folder.display();
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let config = format!(
-        "# The user is the name in the certificate.\n[mqtt]\nusername = \"{name}\"\nurl = \"mqtts://{host}:{port}\"\nca_file = \"{shown}/ca.crt\"\ncert_file = \"{shown}/client.crt\"\nkey_file = \"{shown}/client.key\"\n"
+        "# The user is the name in the certificate. The files lie beside this one.\n[mqtt]\nusername = \"{name}\"\nurl = \"mqtts://{host}:{port}\"\nca_file = \"ca.crt\"\ncert_file = \"client.crt\"\nkey_file = \"client.key\"\n"
     );
     let texts = [
         ("ca.crt", pem::encode("CERTIFICATE", &authority.der)),
@@ -43,16 +43,21 @@ pub fn operator(places: &Places, name: &Id, read_only: bool, out: Option<&Path>)
         ("client.key", key.to_pem()),
         ("sedge.toml", config),
     ];
+    // It is for a person, who is not root.
+    let owner = Owner::behind_sudo();
     for (file, text) in texts {
         let file = folder.join(file);
-        files::write(&file, text.as_bytes(), 0o600, Owner::default()).map_err(at(file.display()))?;
+        files::write(&file, text.as_bytes(), 0o600, owner).map_err(at(file.display()))?;
     }
+    // Only now: until then nobody else can put anything there.
+    owner.takes(&folder).map_err(at(folder.display()))?;
     open.ledger.people.insert(name.clone(), PersonRow { serial, read_only, revoked: false });
+    open.ledger.untold = true;
     open.save().map_err(at(places.state().display()))?;
-    tell_broker(places, &open, &authority)?;
+    tell_broker(places, &mut open, &authority)?;
     let may = if read_only { "reads all nodes" } else { "reads all nodes and calls their tools" };
     say(format_args!(
-        "`{name}` {may}: {shown} has the certificate, its key and a config.\n    sedge node list -c {shown}/sedge.toml"
+        "`{name}` {may}: {shown} has the certificate, its key and a config; it may be carried to another machine.\n    sedge node list -c {shown}/sedge.toml"
     ));
     Ok(())
 }

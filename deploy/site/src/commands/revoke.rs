@@ -3,7 +3,7 @@
 use sedge_plugin::Id;
 use sedge_token::{Purpose, Token};
 
-use super::{Failure, at, now_ms, opened, tell_broker};
+use super::{Failure, at, now_ms, opened, tell_broker, to_the_second};
 use crate::cli::say;
 use crate::places::Places;
 
@@ -15,14 +15,21 @@ pub fn revoke(places: &Places, id: &Id, forget: bool) -> Result<(), Failure> {
         let text = format!("`{id}` is the registrar itself; without it no board joins");
         return Err(Failure::Usage(text));
     }
+    let by = ledger.nodes.get(id).map(|row| row.by.clone());
     let node = ledger.nodes.get_mut(id).map(|row| (&mut row.serial, &mut row.revoked));
     let person = ledger.people.get_mut(id).map(|row| (&mut row.serial, &mut row.revoked));
-    let (serial, revoked) = node.or(person).ok_or_else(|| {
-        Failure::Failed(format!("nobody is called `{id}` here; `sedge site list` says who there is"))
-    })?;
+    let Some((serial, revoked)) = node.or(person) else {
+        // Forgotten by a command that was stopped half-way: it is made up for.
+        if ledger.untold {
+            tell_broker(places, &mut open, &authority)?;
+        }
+        let text = format!("nobody is called `{id}` here; `sedge site list` says who there is");
+        return Err(Failure::Failed(text));
+    };
     *revoked = true;
     let serial = serial.clone();
     ledger.revoke(&serial);
+    ledger.untold = true;
     if forget {
         ledger.nodes.remove(id);
         ledger.people.remove(id);
@@ -30,8 +37,21 @@ pub fn revoke(places: &Places, id: &Id, forget: bool) -> Result<(), Failure> {
     open.save().map_err(at(places.state().display()))?;
     let what = if forget { "forgotten" } else { "shut out" };
     open.log(now_ms(), what, id.as_str(), &serial).map_err(at(places.state().display()))?;
-    tell_broker(places, &open, &authority)?;
-    say(format_args!("`{id}` is {what}. What it left at the broker goes with: sedge node decommission {id}"));
+    tell_broker(places, &mut open, &authority)?;
+    say(format_args!("`{id}` is {what}."));
+    let Some(by) = by else { return Ok(()) };
+    let hub = open.ledger.site.registrar.as_ref().filter(|hub| open.ledger.nodes.contains_key(*hub));
+    if hub.is_some() {
+        say(format_args!("What it left at the broker goes with: sudo sedge node decommission {id} --yes"));
+    }
+    if let Some(token) = open.ledger.tokens.get(&by).filter(|token| token.counts(now_ms())) {
+        let until = to_the_second(token.expires_ms);
+        let left = token.uses.saturating_sub(token.used);
+        say(format_args!(
+            "It joined by token {by}, which still counts ({left} of {} uses left, until {until}), and whoever has the board may have it: sedge site revoke-token {by}",
+            token.uses
+        ));
+    }
     Ok(())
 }
 
@@ -51,9 +71,10 @@ pub fn revoke_token(places: &Places, text: &str) -> Result<(), Failure> {
     token.revoked = true;
     let serial = token.serial.clone();
     open.ledger.revoke(&serial);
+    open.ledger.untold = true;
     open.save().map_err(at(places.state().display()))?;
     open.log(now_ms(), "token revoked", &name, &serial).map_err(at(places.state().display()))?;
-    tell_broker(places, &open, &authority)?;
+    tell_broker(places, &mut open, &authority)?;
     say(format_args!("Token {name} is shut out. Boards that joined with it stay."));
     Ok(())
 }

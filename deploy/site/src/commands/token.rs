@@ -3,11 +3,10 @@
 //! Standard output has the token and nothing else, so that it can go into a variable. It is kept nowhere.
 
 use sedge_plugin::Id;
-use sedge_plugin::clock::rfc3339;
 use sedge_token::{JOINING, JoinSecret, NodeKey, Purpose, Token};
 use serde_json::json;
 
-use super::{Failure, at, must_be_free, now_ms, opened};
+use super::{Failure, at, must_be_free, now_ms, opened, to_the_second};
 use crate::cli::{TokenArgs, complain, say};
 use crate::ledger::{MOST_NODES, MOST_TOKENS, NodeRow, TokenRow};
 use crate::places::Places;
@@ -45,13 +44,14 @@ pub fn token(places: &Places, args: &TokenArgs, json: bool) -> Result<(), Failur
         expires_ms: end,
         revoked: false,
     };
-    let until = rfc3339(row.expires_ms);
+    let until = to_the_second(row.expires_ms);
     open.ledger.tokens.insert(name.clone(), row);
     open.save().map_err(at(places.state().display()))?;
     let purpose = Purpose::Join { registrar, secret };
     let key = sedge_token::pem::decode("PRIVATE KEY", &key.to_pem()).unwrap_or_default();
     let token = Token { authority: authority.der.clone(), certificate: certificate.der, key, purpose };
-    complain(format_args!("Token {name}: for {} boards, until {until}. On each:", args.uses));
+    let boards = if args.uses == 1 { "one board" } else { &format!("{} boards", args.uses) };
+    complain(format_args!("Token {name}: for {boards}, until {until}. On each:"));
     told(&open.ledger.site.hosts, &token, &name, json);
     Ok(())
 }

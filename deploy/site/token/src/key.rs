@@ -11,7 +11,7 @@ use crate::{CryptoError, pem};
 /// What PEM calls a key in PKCS #8.
 const LABEL: &str = "PRIVATE KEY";
 
-/// See the [module](self).
+/// The key pair of a node.
 pub struct NodeKey {
     pair: EcdsaKeyPair,
     der: Vec<u8>,

@@ -45,7 +45,7 @@ pub enum Purpose {
     },
 }
 
-/// See the [module](self).
+/// What a board joins with.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     /// The certificate of the authority, DER.

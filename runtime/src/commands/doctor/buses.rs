@@ -160,7 +160,14 @@ pub(crate) fn enable_i2c(root: &Path) -> String {
     let nodes = scan::nodes(&root.join("dev"), "i2c-");
     let modules = std::fs::read_to_string(root.join("proc/modules")).unwrap_or_default();
     let is_loaded = !nodes.is_empty() || modules.lines().any(|line| line.starts_with("i2c_dev "));
+    let model = std::fs::read_to_string(root.join("proc/device-tree/model")).unwrap_or_default();
+    // It switches the bus on and loads the module, now and at every start.
+    let has_tool = root.join("usr/bin/raspi-config").exists();
+    let is_pi = has_tool || (model.contains("Raspberry Pi") && is_on != Some(true));
     match (is_on, is_loaded) {
+        (on, loaded) if is_pi && nodes.is_empty() && !(on == Some(true) && loaded) => {
+            "run `sudo raspi-config nonint do_i2c 0`".into()
+        }
         (Some(false), _) => enable(root, "i2c_arm", "I2C"),
         (_, false) => {
             "load the module: `sudo modprobe i2c-dev`, and for every start `echo i2c-dev | sudo tee /etc/modules-load.d/i2c-dev.conf`".into()

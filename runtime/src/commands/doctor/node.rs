@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::{DEADLINE, Finding, Patient, late};
 use crate::control::{self, Ask, Local};
 use crate::exit::Failure;
-use crate::identity;
+use crate::{identity, place};
 
 /// States in which a plugin is as it should be.
 const WELL: [State; 5] =
@@ -69,6 +69,7 @@ pub(super) fn check(patient: &Patient, node: Option<&There>) -> Vec<Finding> {
                 format!("node `{}` runs here, not `{}`, which the config is about", other.node(), patient.id),
                 "name its config with -c FILE, or the node with --node",
             ),
+            _ if place::is_barred() => Finding::warn("node", control::BARRED, control::REMEDY),
             _ => Finding::ok("node", format!("`{}` does not run here; `sedge run` starts it", patient.id)),
         }];
     };

@@ -91,7 +91,7 @@ impl<R: BufRead, W: Write, S: Fn(&mut R) -> Result<String, Stopped>> Asker<R, W,
         if let Some(broker) = wishes.broker.as_mut().filter(|broker| asks_broker && broker.url != "embedded")
         {
             if broker.user.is_none() {
-                let user = self.line("User at the broker, none where it lets everybody in", "")?;
+                let user = self.line("User at the broker (leave empty if it asks for none)", "")?;
                 broker.user = Some(user).filter(|user| !user.is_empty());
             }
             if broker.user.is_some() && wishes.password.is_none() {

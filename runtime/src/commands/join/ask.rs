@@ -107,6 +107,14 @@ impl Asking<'_> {
     fn fault(&self, error: RemoteError) -> Fault {
         let broker = self.broker;
         match error {
+            // In the words of the system's resolver, and of ours where it found the name and no address.
+            RemoteError::Unreachable(text)
+                if text.contains("lookup") || text.contains("host's name has no address") =>
+            {
+                Fault::Passing(format!(
+                    "{broker}: {text}; is the name right? `.local` names need avahi-daemon on the broker machine"
+                ))
+            }
             RemoteError::Unreachable(text) => Fault::Passing(format!("{broker}: {text}")),
             RemoteError::Timeout(_) | RemoteError::NotConnected(_) => {
                 Fault::Passing(format!("{broker}: {error}"))
@@ -133,7 +141,8 @@ impl Asking<'_> {
         wait: Duration,
         mut attempt: impl AsyncFnMut() -> Result<T, Fault>,
     ) -> Result<T, Failure> {
-        let (end, mut pause) = (Instant::now() + wait, PAUSES.0);
+        let begin = Instant::now();
+        let (end, mut pause) = (begin + wait, PAUSES.0);
         let mut told = String::new();
         loop {
             let why = match attempt().await {
@@ -147,7 +156,7 @@ impl Asking<'_> {
             if next >= end {
                 return Err(Failure::Unreachable(format!(
                     "{why}; tried for {} s. Joining again goes on where this ended",
-                    wait.as_secs()
+                    begin.elapsed().as_secs_f64().round()
                 )));
             }
             if told != why {

@@ -6,10 +6,10 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`ask`] | reaches the broker and asks the registrar |
-//! | [`given`] | what was typed: token, broker |
-//! | [`standing`] | the files of a board that has joined: read, checked, written |
-//! | [`service`] | starts the service anew |
+//! | `ask` | reaches the broker and asks the registrar |
+//! | `given` | what was typed: token, broker |
+//! | `standing` | the files of a board that has joined: read, checked, written |
+//! | `service` | starts the service anew |
 //!
 //! It must not show the token, nor leave anything of it on the disk but what the node needs.
 
@@ -92,7 +92,7 @@ pub async fn join(global: &Global, args: &JoinArgs) -> Result<(), Failure> {
     }
     plan.write()?;
     tell(global, &plan, &id, &broker, args)?;
-    service::restart(file == Path::new(CONFIG) && !args.no_restart)
+    service::restart(file == Path::new(CONFIG) && !args.no_restart).await
 }
 
 /// The id in the config as it is.
